@@ -1,0 +1,1 @@
+"""Run a real Kubernetes control plane on this machine for development and tests."""
