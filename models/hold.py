@@ -1,0 +1,68 @@
+"""The hold on a target as a pass sees it: who owns it, under which fence, and where we stand in its line.
+
+Values only; the records are in Redis and change by the scripts of tasks/redis_scripts. An owner is an execution,
+not a worker, so a hold has no expiry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from models.keys import Key
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """An execution as owner of a hold or as one in line; lines are ordered by (`created`, `uid`)."""
+
+    uid: str
+    key: Key
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GateClosed:
+    """Redis came back empty and the holds are not restored yet: nothing can be taken or released now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """Nobody holds the target and nobody is in line before us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mine:
+    """We hold the target. `fence` grows with every acquisition of any target, across losses of Redis too."""
+
+    fence: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Another execution holds the target, or is first in line for it while it is free.
+
+    `since` is when the holder took it, or when the first in line was created. `position` is our place in the line
+    from 1 (the holder is not in it), 0 when we are not in line.
+    """
+
+    holder: Key
+    holder_uid: str
+    since: datetime
+    position: int
+
+
+HoldView = GateClosed | Free | Mine | Busy
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One held target, for people: `wfe locks` and the resync. `waiting` is the length of its line."""
+
+    target: str
+    holder: Key
+    holder_uid: str
+    fence: int
+    since: datetime
+    waiting: int
