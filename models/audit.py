@@ -1,0 +1,96 @@
+"""Audit events as a pure function of an execution and one of its facts.
+
+Whoever derives an event, whenever, gets the same id and the same content; so nothing in it may change after the fact
+was written. What an end tells (completion, failure) is final; what a start or a retry tells is fixed by its attempt.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from models.execution import Execution
+from models.instants import format_instant
+from models.names import COMPONENT, KIND
+from models.status import Fact, FactType, Phase
+from models.target import run_name
+
+_EVENT_IDS = uuid.uuid5(uuid.NAMESPACE_DNS, "audit.kubernaut.ai")
+
+_PHASE_OF = {
+    FactType.STARTED: Phase.RUNNING,
+    FactType.COMPLETED: Phase.COMPLETED,
+    FactType.FAILED: Phase.FAILED,
+    FactType.SKIPPED: Phase.SKIPPED,
+    FactType.QUEUED: Phase.PENDING,
+    FactType.RETRYING: Phase.PENDING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One event ready to be sent; `body` is the JSON object of DataStorage's API."""
+
+    event_id: str
+    body: dict[str, Any]
+
+
+def event_id(execution_uid: str, kind: FactType, attempt: int) -> str:
+    """Return the id that every derivation of this event has (UUIDv5)."""
+    return str(uuid.uuid5(_EVENT_IDS, f"{execution_uid}/{kind.value}/{attempt}"))
+
+
+def pending_events(execution: Execution) -> tuple[AuditEvent, ...]:
+    """Return the events of all facts that DataStorage has not acknowledged, oldest first."""
+    return tuple(_event(execution, fact) for fact in execution.status.pending_facts)
+
+
+def _event(execution: Execution, fact: Fact) -> AuditEvent:
+    identity = event_id(execution.uid, fact.type, fact.attempt)
+    body = {
+        "event_id": identity,
+        "version": "1.0",
+        "event_type": fact.type.value,
+        "event_timestamp": format_instant(fact.at),
+        "event_category": "workflow",
+        "event_action": fact.type.value.rpartition(".")[2],
+        "event_outcome": "failure" if fact.type is FactType.FAILED else "success",
+        "actor_type": "service",
+        "actor_id": COMPONENT,
+        "resource_type": KIND,
+        "resource_id": execution.key.name,
+        "namespace": execution.key.namespace,
+        "correlation_id": execution.correlation_id[:255],
+        "event_data": _event_data(execution, fact),
+    }
+    return AuditEvent(identity, body)
+
+
+def _event_data(execution: Execution, fact: Fact) -> dict[str, Any]:
+    spec, status = execution.spec, execution.status
+    fields: dict[str, Any] = {
+        "workflow_id": spec.workflow_id,
+        "workflow_version": spec.workflow_version,
+        "target_resource": spec.target,
+        "phase": _PHASE_OF[fact.type].value,
+        "container_image": spec.image,
+        "execution_name": execution.key.name,
+        "attempt": fact.attempt,
+    }
+    if fact.type is FactType.STARTED:
+        fields |= {"pipelinerun_name": run_name(spec.target), "started_at": format_instant(fact.at)}
+    if fact.type in (FactType.COMPLETED, FactType.FAILED, FactType.SKIPPED):
+        fields |= {
+            "pipelinerun_name": status.run_name or None,
+            "started_at": format_instant(status.started_at) if status.started_at else None,
+            "completed_at": format_instant(fact.at),
+            "duration": status.duration or None,
+        }
+    if fact.type is FactType.FAILED and status.failure is not None:
+        fields |= {
+            "failure_reason": status.failure.reason.value,
+            "failure_message": status.failure.message,
+            "failed_task_name": status.failure.task_name or None,
+        }
+    return {key: value for key, value in fields.items() if value is not None}

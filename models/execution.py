@@ -1,0 +1,131 @@
+"""One WorkflowExecution as a value, read from the API server's JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from models.instants import parse_instant, read_instant
+from models.keys import Key
+from models.names import API_VERSION, FINALIZER, KIND, LABEL_CORRELATION_ID
+from models.status import Status
+from models.status_document import read_status
+
+
+class Engine(StrEnum):
+    """What carries a run out."""
+
+    TEKTON = "tekton"
+    JOB = "job"
+
+
+class ConcurrencyPolicy(StrEnum):
+    """What an execution does when its target is taken."""
+
+    WAIT = "Wait"
+    SKIP = "Skip"
+    FAIL = "Fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What somebody declared; texts are as written, validated by `models.validation`."""
+
+    workflow_id: str
+    workflow_version: str
+    image: str
+    digest: str = ""
+    engine: Engine = Engine.TEKTON
+    target: str
+    parameters: Mapping[str, str]
+    timeout: str = ""
+    concurrency: ConcurrencyPolicy | None = None
+    remediation_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """One object at one resourceVersion."""
+
+    key: Key
+    uid: str
+    resource_version: str
+    generation: int
+    created_at: datetime
+    deleted_at: datetime | None
+    finalizers: tuple[str, ...]
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    spec: Spec
+    status: Status
+
+    @property
+    def guarded(self) -> bool:
+        """Whether our finalizer keeps the object until we have cleaned up."""
+        return FINALIZER in self.finalizers
+
+    @property
+    def correlation_id(self) -> str:
+        """What ties the audit of one remediation together (CONTRACT 6)."""
+        return self.labels.get(LABEL_CORRELATION_ID) or self.spec.remediation_name or self.key.name
+
+    @property
+    def next_attempt(self) -> int:
+        """The number of the attempt under way: every recorded failure before it used up one."""
+        return self.status.failures + 1
+
+    @property
+    def attempt_failed(self) -> bool:
+        """Whether the last recorded attempt failed before any task ran and another is due."""
+        return self.status.failures > 0 and self.status.failures >= self.status.attempt
+
+
+def read_execution(document: Mapping[str, Any]) -> Execution:
+    """Read a WorkflowExecution as the API server returned it."""
+    metadata = document["metadata"]
+    return Execution(
+        key=Key(metadata["namespace"], metadata["name"]),
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        generation=metadata.get("generation") or 0,
+        created_at=parse_instant(metadata["creationTimestamp"]),
+        deleted_at=read_instant(metadata.get("deletionTimestamp")),
+        finalizers=tuple(metadata.get("finalizers") or ()),
+        labels=metadata.get("labels") or {},
+        annotations=metadata.get("annotations") or {},
+        spec=_read_spec(document.get("spec") or {}),
+        status=read_status(document.get("status") or {}),
+    )
+
+
+def _read_spec(document: Mapping[str, Any]) -> Spec:
+    workflow = document.get("workflowRef") or {}
+    config = document.get("executionConfig") or {}
+    policy = config.get("concurrencyPolicy")
+    return Spec(
+        workflow_id=workflow.get("workflowId") or "",
+        workflow_version=workflow.get("version") or "",
+        image=workflow.get("containerImage") or "",
+        digest=workflow.get("containerDigest") or "",
+        engine=Engine(workflow.get("executionEngine") or Engine.TEKTON),
+        target=document.get("targetResource") or "",
+        parameters=document.get("parameters") or {},
+        timeout=config.get("timeout") or "",
+        concurrency=ConcurrencyPolicy(policy) if policy else None,
+        remediation_name=(document.get("remediationRequestRef") or {}).get("name") or "",
+    )
+
+
+def object_reference(execution: Execution) -> dict[str, str]:
+    """Return the ObjectReference under which `kubectl describe` finds Kubernetes Events of an execution."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "namespace": execution.key.namespace,
+        "name": execution.key.name,
+        "uid": execution.uid,
+        "resourceVersion": execution.resource_version,
+    }

@@ -1,0 +1,106 @@
+"""Pending: validate, take the target or wait for it, create the run or adopt it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from models.actions import (
+    Action,
+    AddFinalizer,
+    CreateRun,
+    DeleteRun,
+    TakeTarget,
+    WakeAt,
+    YieldTarget,
+)
+from models.execution import Execution
+from models.hold import Busy, Free, GateClosed, Mine
+from models.observed import Observed
+from models.policy import Policy
+from models.rules.ending import fail, plain_details
+from models.rules.starting import creation_refused, start
+from models.rules.waiting import wait_for_orphan, wait_in_line
+from models.rules.writing import keep
+from models.run import Ownership, Run
+from models.status import FailureReason
+from models.validation import find_fault
+
+GATE_WAIT = timedelta(seconds=2)
+DELETION_WAIT = timedelta(seconds=5)
+
+
+def begin(execution: Execution, observed: Observed, now: datetime, policy: Policy, jitter: float) -> tuple[Action, ...]:
+    """Decide for an execution that has not started."""
+    if not execution.guarded:
+        return (AddFinalizer(),)
+    fault = find_fault(execution.spec)
+    if fault is not None:
+        return fail(execution, observed, plain_details(FailureReason.CONFIGURATION_ERROR, fault, now), now, policy)
+    match observed.hold:
+        case GateClosed():
+            return keep(execution, observed, now, WakeAt(now + GATE_WAIT))
+        case Free():
+            return (TakeTarget(),)
+        case Busy(position=0):
+            return (TakeTarget(),)
+        case Busy() as busy:
+            return wait_in_line(execution, observed, busy, now)
+        case Mine() as mine:
+            return _with_target(execution, observed, mine, now, policy, jitter)
+        case _ as never:
+            assert_never(never)
+
+
+def _with_target(
+    execution: Execution, observed: Observed, mine: Mine, now: datetime, policy: Policy, jitter: float
+) -> tuple[Action, ...]:
+    if observed.refusal is not None:
+        return creation_refused(execution, observed, observed.refusal, now, policy, jitter)
+    due = execution.status.next_allowed
+    if execution.attempt_failed and due is not None and now < due:
+        return keep(execution, observed, now, WakeAt(due))
+    return create_or_adopt(execution, observed, mine, now, policy)
+
+
+def create_or_adopt(
+    execution: Execution, observed: Observed, mine: Mine, now: datetime, policy: Policy
+) -> tuple[Action, ...]:
+    """Answer what stands under the run's name: nothing, ours, a living one's, an orphan, or a foreign one."""
+    run = observed.run
+    if run is None:
+        return (CreateRun(execution.next_attempt, mine.fence),)
+    match run.ownership(execution):
+        case Ownership.OURS if run.deleting:
+            return keep(execution, observed, now, WakeAt(now + DELETION_WAIT))
+        case Ownership.OURS if run.attempt < execution.next_attempt:
+            return (DeleteRun(run.uid),)
+        case Ownership.OURS:
+            return start(execution, observed, run, mine, now)
+        case Ownership.ANOTHERS if observed.run_owner_lives:
+            return (YieldTarget(mine.fence),)
+        case Ownership.ANOTHERS:
+            return _behind_orphan(execution, observed, run, now, policy)
+        case Ownership.FOREIGN:
+            return _lost_to_foreign(execution, observed, run, now, policy)
+        case _ as never:
+            assert_never(never)
+
+
+def _behind_orphan(
+    execution: Execution, observed: Observed, run: Run, now: datetime, policy: Policy
+) -> tuple[Action, ...]:
+    """Let a run of ours whose execution is gone end and cool down, then delete it."""
+    if run.succeeded is None or run.deleting:
+        return wait_for_orphan(execution, observed, run, now)
+    rested = (run.ended_at or run.created_at) + policy.cooldown
+    if now < rested:
+        return (*wait_for_orphan(execution, observed, run, now), WakeAt(rested))
+    return (DeleteRun(run.uid),)
+
+
+def _lost_to_foreign(
+    execution: Execution, observed: Observed, run: Run, now: datetime, policy: Policy
+) -> tuple[Action, ...]:
+    message = f"Race condition: PipelineRun {run.name} already exists in namespace {run.namespace} and is not ours"
+    return fail(execution, observed, plain_details(FailureReason.UNKNOWN, message, now), now, policy)

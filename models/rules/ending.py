@@ -1,0 +1,100 @@
+"""Ends: the terminal transitions, and the repair of one that somebody else wrote incompletely."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from models.actions import Action, EmitEvent, EventReason, WakeAt, WakeLine
+from models.duration import format_duration
+from models.execution import Execution
+from models.hold import Mine
+from models.instants import ceil_second
+from models.observed import Observed
+from models.policy import Policy
+from models.rules.cooldown import rest_until
+from models.rules.writing import run_status, touched, write
+from models.run import Run
+from models.status import ConditionType, FactType, FailureDetails, FailureReason, Phase, Status
+
+
+def complete(execution: Execution, observed: Observed, run: Run, now: datetime, policy: Policy) -> tuple[Action, ...]:
+    """Running→Completed."""
+    new = _ended(execution, Phase.COMPLETED, run.ended_at or now)
+    new = replace(new, reason="", run_status=run_status(run), failures=0, next_allowed=None)
+    new = new.with_condition(ConditionType.COMPLETE, True, "PipelineSucceeded", run.message or "the run succeeded", now)
+    new = new.with_fact(FactType.COMPLETED, new.attempt, now)
+    message = f"run {run.name} succeeded after {new.duration}"
+    return _end(execution, observed, new, now, policy, EmitEvent(EventReason.COMPLETED, message, new.attempt))
+
+
+def fail(
+    execution: Execution,
+    observed: Observed,
+    details: FailureDetails,
+    now: datetime,
+    policy: Policy,
+    *,
+    exhausted: bool = False,
+) -> tuple[Action, ...]:
+    """Any phase that has not ended → Failed."""
+    status, run = execution.status, observed.run
+    new = _ended(execution, Phase.FAILED, run.ended_at or now if run is not None and status.run_name else now)
+    attempt = execution.next_attempt if exhausted else max(status.attempt, 1)
+    new = replace(
+        new,
+        reason=details.reason.value,
+        failure=details,
+        attempt=attempt,
+        run_status=run_status(run) if run is not None and status.run_name else status.run_status,
+        failures=attempt if exhausted else status.failures,
+        next_allowed=None,
+        fence=observed.hold.fence if exhausted and isinstance(observed.hold, Mine) else status.fence,
+    )
+    if status.run_name:
+        new = new.with_condition(ConditionType.COMPLETE, False, _complete_reason(details), details.message, now)
+    elif observed.refusal is not None:
+        new = new.with_condition(ConditionType.CREATED, False, observed.refusal.condition_reason, details.message, now)
+    else:
+        new = new.with_condition(ConditionType.CREATED, False, "PipelineCreationFailed", details.message, now)
+    new = new.with_fact(FactType.FAILED, attempt, now)
+    events = [EmitEvent(EventReason.FAILED, f"{details.reason.value}: {details.summary}", attempt)]
+    if exhausted:
+        tried = f"attempt {attempt} failed, no more are allowed: {details.message}"
+        events.append(EmitEvent(EventReason.RETRIES_EXHAUSTED, tried, attempt))
+    return _end(execution, observed, new, now, policy, *events)
+
+
+def repair_completion(execution: Execution, observed: Observed, now: datetime, policy: Policy) -> tuple[Action, ...]:
+    """Give a terminal execution whose phase somebody forced the completionTime that its cooldown counts from."""
+    run = observed.run
+    ended = run.ended_at if run is not None and run.ended_at is not None else now
+    return _end(execution, observed, _ended(execution, execution.status.phase, ended), now, policy)
+
+
+def plain_details(reason: FailureReason, message: str, now: datetime) -> FailureDetails:
+    """Return failure details that consist of one sentence, for an end without a failed task."""
+    return FailureDetails(reason=reason, message=message, failed_at=now, summary=message, started=False)
+
+
+def _ended(execution: Execution, phase: Phase, at: datetime) -> Status:
+    status = touched(execution)
+    completed = ceil_second(max(at, status.started_at or at))
+    duration = format_duration(completed - status.started_at) if status.started_at else ""
+    new = replace(status, phase=phase, completed_at=completed, duration=duration, queue=None)
+    return new.without_condition(ConditionType.LOCKED)
+
+
+def _end(
+    execution: Execution, observed: Observed, new: Status, now: datetime, policy: Policy, *events: Action
+) -> tuple[Action, ...]:
+    rest = rest_until(new, policy)
+    return (*write(execution, observed, new, now), *events, WakeLine(), WakeAt(now if rest is None else rest))
+
+
+def _complete_reason(details: FailureDetails) -> str:
+    match details.reason:
+        case FailureReason.OOM_KILLED | FailureReason.DEADLINE_EXCEEDED | FailureReason.TASK_FAILED:
+            return details.reason.value
+        case _:
+            return "PipelineFailed"

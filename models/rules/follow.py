@@ -1,0 +1,74 @@
+"""Running: follow the run to its end; try again when it failed before any task ran."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import assert_never
+
+from models.actions import Action, TakeTarget, WakeAt
+from models.execution import Execution
+from models.failure import explain_failure
+from models.hold import Busy, Free, GateClosed, Mine
+from models.observed import Observed
+from models.policy import Policy
+from models.rules.begin import DELETION_WAIT, GATE_WAIT, create_or_adopt
+from models.rules.ending import complete, fail, plain_details
+from models.rules.starting import creation_refused, retry_later
+from models.rules.writing import facts
+from models.run import Ownership, Run
+from models.status import FailureReason
+
+STOPPED_BY_HAND = ("Cancelled", "StoppedRunFinally", "CancelledRunFinally")
+
+
+def follow(
+    execution: Execution, observed: Observed, now: datetime, policy: Policy, jitter: float
+) -> tuple[Action, ...]:
+    """Decide for an execution whose run was created."""
+    if isinstance(observed.hold, Free):
+        return (TakeTarget(),)
+    if execution.attempt_failed:
+        return _try_again(execution, observed, now, policy, jitter)
+    run = observed.run
+    if run is None or run.ownership(execution) is not Ownership.OURS:
+        message = f"PipelineRun {execution.status.run_name} was deleted externally"
+        return fail(execution, observed, plain_details(FailureReason.UNKNOWN, message, now), now, policy)
+    match run.succeeded:
+        case None:
+            return facts(execution.status)
+        case True:
+            return complete(execution, observed, run, now, policy)
+        case False:
+            return _run_failed(execution, observed, run, now, policy, jitter)
+        case _ as never:
+            assert_never(never)
+
+
+def _run_failed(
+    execution: Execution, observed: Observed, run: Run, now: datetime, policy: Policy, jitter: float
+) -> tuple[Action, ...]:
+    details = explain_failure(run, observed.task_runs, now)
+    if details.started or run.reason in STOPPED_BY_HAND:
+        return fail(execution, observed, details, now, policy)
+    return retry_later(execution, observed, details, now, policy, jitter)
+
+
+def _try_again(
+    execution: Execution, observed: Observed, now: datetime, policy: Policy, jitter: float
+) -> tuple[Action, ...]:
+    due = execution.status.next_allowed
+    if due is not None and now < due:
+        return (WakeAt(due),)
+    match observed.hold:
+        case Mine() if observed.refusal is not None:
+            return creation_refused(execution, observed, observed.refusal, now, policy, jitter)
+        case Mine() as mine:
+            return create_or_adopt(execution, observed, mine, now, policy)
+        case GateClosed():
+            return (WakeAt(now + GATE_WAIT),)
+        case Free():
+            return (TakeTarget(),)
+        case Busy():
+            return (WakeAt(now + DELETION_WAIT),)
+        case _ as never:
+            assert_never(never)

@@ -1,0 +1,54 @@
+"""Being deleted: remove our run, free the target, leave the line, then let the object go."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from models.actions import (
+    Action,
+    BufferFacts,
+    DeleteRun,
+    EmitEvent,
+    EventReason,
+    LeaveLine,
+    ReleaseTarget,
+    RemoveFinalizer,
+    WakeAt,
+)
+from models.audit import event_id
+from models.execution import Execution
+from models.hold import Busy, GateClosed, Mine
+from models.observed import Observed
+from models.rules.begin import DELETION_WAIT, GATE_WAIT
+from models.rules.rest import POD_WAIT, our_run
+
+AUDIT_GRACE = timedelta(seconds=30)
+
+
+def leave(execution: Execution, deleted_at: datetime, observed: Observed, now: datetime) -> tuple[Action, ...]:
+    """Decide for an execution that somebody deleted."""
+    if not execution.guarded:
+        return ()
+    run = our_run(execution, observed)
+    if run is not None:
+        return (WakeAt(now + DELETION_WAIT),) if run.deleting else (DeleteRun(run.uid),)
+    match observed.hold:
+        case GateClosed():
+            return (WakeAt(now + GATE_WAIT),)
+        case Mine() if observed.live_pods:
+            return (WakeAt(now + POD_WAIT),)
+        case Mine(fence=fence):
+            freed: tuple[Action, ...] = (ReleaseTarget(fence),)
+        case Busy(position=position) if position > 0:
+            freed = (LeaveLine(),)
+        case _:
+            freed = ()
+    if not _audited(execution, observed) and now < deleted_at + AUDIT_GRACE:
+        return (*freed, BufferFacts(), WakeAt(deleted_at + AUDIT_GRACE))
+    message = f"target {execution.spec.target} is no longer ours"
+    return (*freed, EmitEvent(EventReason.DELETED, message, max(execution.status.attempt, 1)), RemoveFinalizer())
+
+
+def _audited(execution: Execution, observed: Observed) -> bool:
+    ids = {event_id(execution.uid, fact.type, fact.attempt) for fact in execution.status.pending_facts}
+    return ids <= observed.acknowledged

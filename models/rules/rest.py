@@ -1,0 +1,68 @@
+"""Terminal: report what DataStorage acknowledged, keep the cooldown, then clean up and release the target."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from models.actions import (
+    Action,
+    DeleteRun,
+    EmitEvent,
+    EventReason,
+    LeaveLine,
+    ReleaseTarget,
+    TakeTarget,
+    WakeAt,
+)
+from models.execution import Execution
+from models.hold import Busy, Free, GateClosed, Mine
+from models.observed import Observed
+from models.policy import Policy
+from models.rules.begin import DELETION_WAIT, GATE_WAIT
+from models.rules.cooldown import rest_until
+from models.rules.ending import repair_completion
+from models.rules.writing import keep
+from models.run import Ownership, Run
+
+POD_WAIT = timedelta(seconds=1)
+
+
+def rest(execution: Execution, observed: Observed, now: datetime, policy: Policy) -> tuple[Action, ...]:
+    """Decide for an execution that has ended."""
+    if execution.status.attempt == 0:
+        return ()
+    if execution.status.completed_at is None:
+        return repair_completion(execution, observed, now, policy)
+    until = rest_until(execution.status, policy)
+    if until is not None and now < until:
+        if isinstance(observed.hold, Free):
+            return (TakeTarget(),)
+        return keep(execution, observed, now, WakeAt(until))
+    run = our_run(execution, observed)
+    if run is not None and not run.deleting:
+        return (DeleteRun(run.uid),)
+    return keep(execution, observed, now, *_free_target(execution, observed, run, now))
+
+
+def _free_target(execution: Execution, observed: Observed, run: Run | None, now: datetime) -> tuple[Action, ...]:
+    if isinstance(observed.hold, GateClosed):
+        return (WakeAt(now + GATE_WAIT),)
+    if isinstance(observed.hold, Busy) and observed.hold.position > 0:
+        return (LeaveLine(),)
+    if not isinstance(observed.hold, Mine):
+        return ()
+    if run is not None:
+        return (WakeAt(now + DELETION_WAIT),)
+    if observed.live_pods:
+        return (WakeAt(now + POD_WAIT),)
+    message = f"target {execution.spec.target} is free"
+    released = EmitEvent(EventReason.LOCK_RELEASED, message, execution.status.attempt)
+    return (released, ReleaseTarget(observed.hold.fence))
+
+
+def our_run(execution: Execution, observed: Observed) -> Run | None:
+    """Return the run under our name if it is ours to delete."""
+    run = observed.run
+    if run is None or run.ownership(execution) is not Ownership.OURS:
+        return None
+    return run

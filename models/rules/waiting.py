@@ -1,0 +1,56 @@
+"""Waiting for the target: the status of an execution that stands in line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from models.actions import Action, EmitEvent, EventReason
+from models.execution import Execution
+from models.hold import Busy
+from models.instants import format_instant
+from models.observed import Observed
+from models.rules.writing import keep, touched, write
+from models.run import Run
+from models.status import ConditionType, FactType, Phase, QueuePlace, WaitReason
+
+
+def wait_in_line(execution: Execution, observed: Observed, busy: Busy, now: datetime) -> tuple[Action, ...]:
+    """Stay Pending, say who holds the target; written on joining, on becoming the first, and when the holder ends."""
+    status = execution.status
+    resting = observed.holder_rests_until
+    reason = WaitReason.RECENTLY_REMEDIATED if resting is not None else WaitReason.TARGET_BUSY
+    place = QueuePlace(busy.position, str(busy.holder), busy.since)
+    known = status.queue is not None and (status.queue.position, status.queue.holder, status.reason) == (
+        place.position,
+        place.holder,
+        reason,
+    )
+    if known or (status.queue is not None and busy.position > 1):
+        return keep(execution, observed, now)
+    message = _line_message(busy, resting)
+    new = replace(touched(execution), phase=Phase.PENDING, reason=reason, queue=place)
+    new = new.with_condition(ConditionType.LOCKED, True, reason, message, now)
+    events: tuple[Action, ...] = ()
+    if status.queue is None:
+        new = new.with_fact(FactType.QUEUED, new.attempt, now)
+        events = (EmitEvent(EventReason.QUEUED, message, new.attempt),)
+    return (*write(execution, observed, new, now), *events)
+
+
+def _line_message(busy: Busy, resting: datetime | None) -> str:
+    if resting is not None:
+        return f"position {busy.position}, {busy.holder} has ended and the target rests until {format_instant(resting)}"
+    return f"position {busy.position}, held by {busy.holder} since {format_instant(busy.since)}"
+
+
+def wait_for_orphan(execution: Execution, observed: Observed, run: Run, now: datetime) -> tuple[Action, ...]:
+    """Stay Pending behind a run of our target whose execution is gone."""
+    status = execution.status
+    if status.reason == WaitReason.TARGET_BUSY and status.condition(ConditionType.LOCKED) is not None:
+        return keep(execution, observed, now)
+    owner = run.execution_key
+    message = f"PipelineRun {run.name} of {owner}, which no longer exists, has to end and cool down first"
+    new = replace(touched(execution), reason=WaitReason.TARGET_BUSY.value)
+    new = new.with_condition(ConditionType.LOCKED, True, WaitReason.TARGET_BUSY, message, now)
+    return write(execution, observed, new, now)
