@@ -1,0 +1,87 @@
+"""The tables of DataStorage, with the column widths of `models.audit_fields`.
+
+`event_data` is kept as the canonical JSON text that was hashed: a JSON column type would rewrite numbers (1e2 becomes
+100) and the hash could not be computed again from the row. Nothing points at `audit_events.sequence`, and the unique
+key of an event lives in `audit_event_ids`, so that `audit_events` can become partitioned by month on PostgreSQL, where
+a unique key must contain the partition key.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import BigInteger, Column, DateTime, Dialect, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy.types import TypeDecorator, Uuid
+
+from models.audit_fields import FIELD
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+class UtcInstant(TypeDecorator[datetime]):
+    """An aware UTC instant with microseconds; SQLite, which knows no zones, stores it without one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn an aware instant into what the database takes."""
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn what the database gives into an aware instant."""
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+def _text(name: str) -> String:
+    return String(FIELD[name].longest)
+
+
+# SQLite counts up by itself only in a column of exactly the type INTEGER.
+_sequence = BigInteger().with_variant(Integer, "sqlite")
+
+audit_event_ids = Table(
+    "audit_event_ids",
+    metadata,
+    Column("event_id", Uuid, primary_key=True),
+    Column("content_hash", LargeBinary(32), nullable=False),
+)
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("sequence", _sequence, primary_key=True, autoincrement=True),
+    Column("event_id", Uuid, nullable=False),
+    Column("version", _text("version"), nullable=False),
+    Column("event_type", _text("event_type"), nullable=False),
+    Column("event_timestamp", UtcInstant, nullable=False),
+    Column("event_category", _text("event_category"), nullable=False),
+    Column("event_action", _text("event_action"), nullable=False),
+    Column("event_outcome", _text("event_outcome"), nullable=False),
+    Column("correlation_id", _text("correlation_id"), nullable=False),
+    Column("event_data", Text, nullable=False),
+    Column("actor_type", _text("actor_type"), nullable=False),
+    Column("actor_id", _text("actor_id"), nullable=False),
+    Column("resource_type", _text("resource_type"), nullable=False),
+    Column("resource_id", _text("resource_id"), nullable=False),
+    Column("namespace", _text("namespace")),
+    Column("cluster_name", _text("cluster_name")),
+    Column("severity", _text("severity"), nullable=False),
+    Column("duration_ms", BigInteger),
+    Column("parent_event_id", Uuid),
+    Column("recorded_at", UtcInstant, nullable=False),
+    # Each ends in the order of a query, so that a page is read off the index backwards.
+    Index(None, "event_timestamp", "sequence"),
+    Index(None, "correlation_id", "event_timestamp", "sequence"),
+    Index(None, "event_type", "event_timestamp", "sequence"),
+)
