@@ -1,0 +1,1 @@
+"""What talks to an outside system over HTTP: the API server and DataStorage."""

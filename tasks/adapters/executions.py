@@ -1,0 +1,94 @@
+"""WorkflowExecutions at the API server, as values. Reads are consistent; writes compare-and-set on resourceVersion."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from models.actions import EmitEvent
+from models.execution import Execution, object_reference, read_execution
+from models.instants import format_instant
+from models.keys import Key
+from models.names import COMPONENT, FINALIZER
+from models.status import Status
+from models.status_document import status_patch
+from tasks.adapters import paths
+from tasks.adapters.cluster import Cluster
+from tasks.adapters.cluster_errors import AlreadyExists, Vanished
+
+EVENT_MESSAGE_MAX = 1024
+"""What the API server allows in an Event's message (core/v1)."""
+
+
+class ClusterExecutions:
+    """The port `Executions` on a real API server."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def get(self, key: Key) -> Execution | None:
+        """Return the execution as it is now, None when there is none of that name."""
+        document = self._cluster.get(paths.execution(key))
+        return None if document is None else read_execution(document)
+
+    def all(self) -> Iterator[Execution]:
+        """Yield every execution of every namespace."""
+        return map(read_execution, self._cluster.list(paths.executions()))
+
+    def add_finalizer(self, execution: Execution) -> Execution:
+        """Add our finalizer. Raises Conflict when the object changed since it was read."""
+        return self._set_finalizers(execution, [*execution.finalizers, FINALIZER])
+
+    def remove_finalizer(self, execution: Execution) -> None:
+        """Take our finalizer away; an object that is gone already is what was wanted."""
+        try:
+            self._set_finalizers(execution, [name for name in execution.finalizers if name != FINALIZER])
+        except Vanished:
+            return
+
+    def _set_finalizers(self, execution: Execution, finalizers: list[str]) -> Execution:
+        metadata = {"resourceVersion": execution.resource_version, "finalizers": finalizers}
+        return read_execution(self._cluster.merge_patch(paths.execution(execution.key), {"metadata": metadata}))
+
+    def patch_status(self, execution: Execution, status: Status) -> Execution:
+        """Write what differs from the status that was read; nothing is sent when nothing does. Raises Conflict."""
+        patch = status_patch(execution.status, status)
+        if not patch:
+            return execution
+        body = {"metadata": {"resourceVersion": execution.resource_version}, "status": patch}
+        return read_execution(self._cluster.merge_patch(paths.execution(execution.key), body, subresource="status"))
+
+    def emit(self, execution: Execution, event: EmitEvent, now: datetime) -> None:
+        """Create a Kubernetes Event; the API server refuses the second one of the same fact by its name."""
+        body = _event_document(execution, event, now)
+        try:
+            self._cluster.create(paths.kubernetes_events(execution.key.namespace), body)
+        except AlreadyExists:
+            return
+
+
+def _event_document(execution: Execution, event: EmitEvent, now: datetime) -> dict[str, Any]:
+    instant = format_instant(now)
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"namespace": execution.key.namespace, "name": event_name(execution, event)},
+        "involvedObject": object_reference(execution),
+        "type": "Warning" if event.reason.warning else "Normal",
+        "reason": event.reason.value,
+        "message": event.message[:EVENT_MESSAGE_MAX],
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "reportingInstance": COMPONENT,
+        "firstTimestamp": instant,
+        "lastTimestamp": instant,
+        "count": 1,
+    }
+
+
+def event_name(execution: Execution, event: EmitEvent) -> str:
+    """Derive an Event's name from what it tells: execution uid, reason, attempt."""
+    told = f"{execution.uid}/{event.reason.value}/{event.attempt}"
+    return f"{execution.key.name[:200]}.{hashlib.sha256(told.encode()).hexdigest()[:16]}"

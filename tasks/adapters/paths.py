@@ -1,0 +1,71 @@
+"""Paths of the API server's objects, as text. Pure: no request is made here."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from models.keys import Key
+from models.names import GROUP, PLURAL, VERSION
+
+
+def collection(api: str, plural: str, namespace: str = "") -> str:
+    """Return the path of all objects of a type; `api` is `v1` (core) or `group/version`. No namespace: all of them."""
+    root = f"/api/{api}" if "/" not in api else f"/apis/{api}"
+    return f"{root}/namespaces/{quote(namespace, safe='')}/{plural}" if namespace else f"{root}/{plural}"
+
+
+def item(api: str, plural: str, namespace: str, name: str) -> str:
+    """Return the path of one namespaced object."""
+    return f"{collection(api, plural, namespace)}/{quote(name, safe='')}"
+
+
+def executions(namespace: str = "") -> str:
+    return collection(f"{GROUP}/{VERSION}", PLURAL, namespace)
+
+
+def execution(key: Key) -> str:
+    return item(f"{GROUP}/{VERSION}", PLURAL, key.namespace, key.name)
+
+
+def pipeline_runs(namespace: str = "") -> str:
+    return collection("tekton.dev/v1", "pipelineruns", namespace)
+
+
+def pipeline_run(namespace: str, name: str) -> str:
+    return item("tekton.dev/v1", "pipelineruns", namespace, name)
+
+
+def task_runs(namespace: str) -> str:
+    return collection("tekton.dev/v1", "taskruns", namespace)
+
+
+def task_run(namespace: str, name: str) -> str:
+    return item("tekton.dev/v1", "taskruns", namespace, name)
+
+
+def jobs(namespace: str = "") -> str:
+    return collection("batch/v1", "jobs", namespace)
+
+
+def job(namespace: str, name: str) -> str:
+    return item("batch/v1", "jobs", namespace, name)
+
+
+def pods(namespace: str = "") -> str:
+    return collection("v1", "pods", namespace)
+
+
+def kubernetes_events(namespace: str = "") -> str:
+    return collection("v1", "events", namespace)
+
+
+def config_map(namespace: str, name: str) -> str:
+    return item("v1", "configmaps", namespace, name)
+
+
+def leases(namespace: str) -> str:
+    return collection("coordination.k8s.io/v1", "leases", namespace)
+
+
+def lease(namespace: str, name: str) -> str:
+    return item("coordination.k8s.io/v1", "leases", namespace, name)

@@ -1,0 +1,66 @@
+"""PipelineRuns, their TaskRuns and their pods in the execution namespace, as values.
+
+Where Tekton's CRDs are not installed there simply are no runs; creating one is refused (ResourceAbsent).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from models.names import LABEL_EXECUTION
+from models.run import Run, TaskRun, read_run, read_task_runs
+from tasks.adapters import paths
+from tasks.adapters.cluster import Cluster
+from tasks.adapters.cluster_errors import ResourceAbsent
+
+LABEL_PIPELINE_RUN = "tekton.dev/pipelineRun"
+_ENDED_PODS = ("Succeeded", "Failed")
+
+
+class TektonRuns:
+    """The port `Runs` on tekton.dev/v1."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+
+    def get(self, name: str) -> Run | None:
+        """Return the run of that name, whoever owns it."""
+        try:
+            document = self._cluster.get(paths.pipeline_run(self._namespace, name))
+        except ResourceAbsent:
+            return None
+        return None if document is None else read_run(document)
+
+    def all(self) -> Iterator[Run]:
+        """Yield every run that carries our label."""
+        try:
+            listed = self._cluster.list(paths.pipeline_runs(self._namespace), label_selector=LABEL_EXECUTION)
+            yield from map(read_run, listed)
+        except ResourceAbsent:
+            return
+
+    def create(self, manifest: dict[str, Any]) -> Run:
+        """Create a run. Raises AlreadyExists, or Permanent with the API server's reason."""
+        return read_run(self._cluster.create(paths.pipeline_runs(self._namespace), manifest))
+
+    def delete(self, name: str, uid: str) -> Run | None:
+        """Delete the run with that uid; return it while something still keeps it, None once it is gone."""
+        try:
+            self._cluster.delete(paths.pipeline_run(self._namespace, name), uid=uid)
+        except ResourceAbsent:
+            return None
+        return self.get(name)
+
+    def task_runs(self, run: Run) -> tuple[TaskRun, ...]:
+        """Return the TaskRuns of a run, in the order of their creation."""
+        selector = f"{LABEL_PIPELINE_RUN}={run.name}"
+        listed = list(self._cluster.list(paths.task_runs(self._namespace), label_selector=selector))
+        return read_task_runs(listed, run)
+
+    def live_pods(self, run_name: str) -> int:
+        """Count the pods of a run that have not ended."""
+        selector = f"{LABEL_PIPELINE_RUN}={run_name}"
+        pods = self._cluster.list(paths.pods(self._namespace), label_selector=selector)
+        return sum(1 for pod in pods if (pod.get("status") or {}).get("phase") not in _ENDED_PODS)
