@@ -21,6 +21,7 @@ from devcluster.places import DevclusterError, build_root, locked
 from devcluster.progress import Progress
 from devcluster.recipes import Module, Recipe
 
+_PROGRAMS: Final[dict[str | None, tuple[Recipe, ...]]] = {None: (), "api": recipes.API, "full": recipes.FULL}
 _TEKTON_FILES: Final = (manifests.CRDS, manifests.SETTINGS)
 
 
@@ -59,13 +60,13 @@ def prepared(name: str) -> Path:
     return directory(module) / f"files-{preparation}" / name
 
 
-def ensure(level: str, *, tekton_crds: bool, say: Callable[[str], None]) -> None:
-    """Build and prepare whatever a level still lacks.
+def ensure(level: str | None, *, tekton_crds: bool, say: Callable[[str], None]) -> None:
+    """Build and prepare whatever a level still lacks; without a level only Tekton's CRDs.
 
     Raises:
         DevclusterError: a build fails, or there is neither Go nor a way to install it.
     """
-    wanted = [*(recipes.FULL if level == "full" else recipes.API)]
+    wanted = [*_PROGRAMS[level]]
     if kubectl() == path_of(recipes.KUBECTL):
         wanted.append(recipes.KUBECTL)
     files = [prepared(name) for name in _TEKTON_FILES] if tekton_crds or level == "full" else []

@@ -100,10 +100,10 @@ class Authority:
 
 
 def new_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """Make a P-256 key and write it where only its owner can read it."""
+    """Make a P-256 key and write it, in SEC 1 as Kubernetes wants account keys, for its owner only."""
     key = ec.generate_private_key(ec.SECP256R1())
     encoded = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     )
     path.touch(mode=0o600)
     path.write_bytes(encoded)

@@ -7,6 +7,7 @@ package quiet
 import (
 	"context"
 	"log"
+	"os"
 
 	"k8s.io/client-go/rest"
 	"knative.dev/pkg/controller"
@@ -15,7 +16,8 @@ import (
 	"knative.dev/pkg/logging"
 )
 
-// Run starts the controllers and blocks until ctx ends.
+// Run starts the controllers and blocks until ctx ends. Once their caches are filled it writes the file that READY_FILE
+// names.
 func Run(ctx context.Context, component string, config *rest.Config, ctors ...injection.ControllerConstructor) {
 	ctx, startInformers := injection.EnableInjectionOrDie(ctx, config)
 	logger, level := sharedmain.SetupLoggerOrDie(ctx, component)
@@ -32,6 +34,11 @@ func Run(ctx context.Context, component string, config *rest.Config, ctors ...in
 		log.Fatalf("watching the ConfigMaps of %s: %v", component, err)
 	}
 	startInformers()
+	if file := os.Getenv("READY_FILE"); file != "" {
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			log.Fatalf("telling that %s is ready: %v", component, err)
+		}
+	}
 	if err := controller.StartAll(ctx, controllers...); err != nil {
 		log.Fatalf("running %s: %v", component, err)
 	}

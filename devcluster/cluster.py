@@ -1,0 +1,298 @@
+"""Start and stop local clusters, and find those that run.
+
+Each lives in a directory of its own under the state root, named for it. Whoever starts or removes one holds the lock of
+its name meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from devcluster import builds, keeper, manifests, processes, recipes, records
+from devcluster.api import Api
+from devcluster.certificates import Authority, write_kubeconfig
+from devcluster.manifests import Document
+from devcluster.places import Busy, DevclusterError, UsageError, locked, state_root
+from devcluster.records import LEVELS, Phase, Record, Request
+
+_START_TIMEOUT: Final = 120.0
+_STOP_GRACE: Final = 25.0
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+
+
+class Cluster:
+    """A running cluster, or one that was there before us (then `stop` leaves it alone)."""
+
+    def __init__(
+        self,
+        directory: Path,
+        record: Record | None = None,
+        *,
+        kubeconfig: Path | None = None,
+        owned: tuple[subprocess.Popen[bytes], int] | None = None,
+    ) -> None:
+        """Describe a cluster; `start` is how to get one."""
+        self.directory = directory
+        self.record = record
+        self.kubeconfig = kubeconfig or records.kubeconfig(directory)
+        self.server = record.server if record else Api.server_of(self.kubeconfig)
+        self.registry = record.registry if record else None
+        self.audit_log = records.audit_log(directory) if record and record.request.audit_log else None
+        self.kubectl = builds.kubectl()
+        self._owned = owned
+
+    def __enter__(self) -> Self:
+        """Use as a context manager."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the cluster."""
+        self.stop()
+
+    def stop(self) -> None:
+        """End every process of the cluster and remove its directory; a second call does nothing."""
+        if self.record is not None:
+            stop(self.record.request.name)
+        if self._owned is not None:
+            child, pipe = self._owned
+            self._owned = None
+            os.close(pipe)
+            child.wait()
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment in which kubectl and client libraries find this cluster."""
+        return {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
+
+    def apply(self, source: Path | str | Iterable[Document]) -> None:
+        """Apply objects by server-side apply: a YAML file, a directory of them, YAML text, or parsed objects.
+
+        Raises:
+            DevclusterError: the API server refuses one.
+        """
+        if isinstance(source, Path):
+            documents = manifests.read_documents(source)
+        elif isinstance(source, str):
+            documents = manifests.parse_documents(source)
+        else:
+            documents = list(source)
+        with Api.of(self.kubeconfig) as api:
+            api.apply(documents)
+            api.wait_established([item for item in documents if item["kind"] == "CustomResourceDefinition"], 30.0)
+
+    def login(self, user: str, groups: Iterable[str] = ()) -> Path:
+        """Write a kubeconfig for another user of this cluster, who has the rights RBAC gives, and return its path."""
+        authority = Authority(self.directory / "pki", datetime.now(UTC))
+        file = f"user-{secrets.token_hex(4)}"
+        client = authority.client(file, user, groups)
+        path = self.directory / "logins" / file
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        return write_kubeconfig(path, self.server, self.directory.name, authority.pair.certificate, client)
+
+    def ensure_runner(self, namespace: str = "kubernaut-workflows", account: str = "kubernaut-workflow-runner") -> None:
+        """Create the namespace of the runs and the account they run under."""
+        metadata = {"name": account, "namespace": namespace}
+        self.apply(
+            [
+                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+                {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
+            ]
+        )
+
+
+def start(
+    level: records.Level = "api",
+    *,
+    name: str | None = None,
+    tekton_crds: bool = False,
+    audit_log: bool = False,
+    listen: str | None = None,
+    keep_logs: bool = False,
+    detach: bool = False,
+    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+) -> Cluster:
+    """Start a cluster and return when it can be used.
+
+    It ends with this process, even by kill -9, unless `detach` is set. What is not built yet is built first.
+
+    Raises:
+        UsageError: the name is taken, or an argument is wrong.
+        DevclusterError: it cannot be built or does not start; the message ends with the log of what failed.
+    """
+    request = Request(name or f"c-{secrets.token_hex(4)}", level, tekton_crds, audit_log, listen, keep_logs)
+    _check(request)
+    builds.ensure(level, tekton_crds=tekton_crds, say=say)
+    remove_stale()
+    with _lock(request.name):
+        running = find(request.name)
+        if running is not None:
+            raise UsageError(f"cluster {request.name} runs already; choose another --name or run `down` first")
+        return _launch(request, detach=detach)
+
+
+def use_existing(*, tekton_crds: bool = False) -> Cluster:
+    """Return the cluster that KUBECONFIG names; nothing is started, and `stop` stops nothing.
+
+    Raises:
+        UsageError: KUBECONFIG names no file.
+        DevclusterError: the API server does not answer.
+    """
+    named = os.environ.get("KUBECONFIG", "")
+    kubeconfig = Path(named.split(os.pathsep)[0]) if named else None
+    if kubeconfig is None or not kubeconfig.is_file():
+        raise UsageError("--use-existing needs KUBECONFIG to name an existing file")
+    cluster = Cluster(kubeconfig.parent, kubeconfig=kubeconfig)
+    with Api.of(kubeconfig) as api:
+        if not api.ready():
+            raise DevclusterError(f"{cluster.server} (from KUBECONFIG) does not say that it is ready")
+    if tekton_crds:
+        builds.ensure(None, tekton_crds=True, say=lambda line: print(line, file=sys.stderr))
+        cluster.apply(manifests.load(builds.prepared(manifests.CRDS)))
+    return cluster
+
+
+def find(name: str) -> Cluster | None:
+    """Return the running cluster of that name, None when there is none."""
+    directory = state_root() / name
+    record = records.read(directory)
+    return Cluster(directory, record) if record is not None and record.alive() else None
+
+
+def stop(name: str, *, keep_logs: bool = False) -> bool:
+    """End a cluster and remove its directory; return whether there was one."""
+    directory = state_root() / name
+    record = records.read(directory)
+    if record is None:
+        return False
+    if record.alive():
+        processes.end(record.keeper, _STOP_GRACE)
+    with _lock(name):
+        _remove(directory, keep_logs=keep_logs)
+    return True
+
+
+def names() -> list[str]:
+    """Return the names of all clusters that have a directory."""
+    root = state_root()
+    return sorted(path.name for path in root.iterdir() if not path.name.startswith(".")) if root.is_dir() else []
+
+
+def remove_stale() -> None:
+    """Remove what clusters left whose keeper is gone; their logs are kept."""
+    for name in names():
+        with contextlib.suppress(Busy), _lock(name, wait=False):
+            directory = state_root() / name
+            record = records.read(directory)
+            if record is None or not record.alive():
+                _remove(directory, keep_logs=True)
+
+
+def _launch(request: Request, *, detach: bool) -> Cluster:
+    directory = state_root() / request.name
+    _remove(directory, keep_logs=False)
+    shutil.rmtree(keeper.kept_logs(directory), ignore_errors=True)
+    records.logs(directory).mkdir(parents=True, mode=0o700)
+    directory.chmod(0o700)
+    records.write_request(directory, request)
+    child, pipe = _spawn_keeper(directory, detach=detach)
+    try:
+        record = _await(child, directory)
+    except BaseException:
+        processes.stop([child], _STOP_GRACE)
+        if pipe is not None:
+            os.close(pipe)
+        _remove(directory, keep_logs=True)
+        raise
+    return Cluster(directory, record, owned=(child, pipe) if pipe is not None else None)
+
+
+def _spawn_keeper(directory: Path, *, detach: bool) -> tuple[subprocess.Popen[bytes], int | None]:
+    command = [sys.executable, "-m", "devcluster.keeper", str(directory)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(recipes.HERE.parent), *_python_path()])}
+    reading, writing = (None, None) if detach else os.pipe()
+    if reading is not None:
+        command += ["--owner", str(reading)]
+    with (records.logs(directory) / "keeper.log").open("wb") as log:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+            pass_fds=[] if reading is None else [reading],
+        )
+    if reading is not None:
+        os.close(reading)
+    return child, writing
+
+
+def _python_path() -> list[str]:
+    return [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+
+
+def _await(child: subprocess.Popen[bytes], directory: Path) -> Record:
+    """Wait until the keeper says that the cluster is ready."""
+    deadline = time.monotonic() + _START_TIMEOUT
+    while time.monotonic() < deadline:
+        record = records.read(directory)
+        if record is not None and record.phase is Phase.READY:
+            return record
+        if record is not None and record.phase is Phase.FAILED:
+            raise DevclusterError(record.message)
+        if child.poll() is not None:
+            end = processes.log_end(records.logs(directory) / "keeper.log")
+            raise DevclusterError(f"the cluster's keeper ended with code {child.returncode}:\n{end}")
+        time.sleep(0.02)
+    raise DevclusterError(f"the cluster is not ready after {_START_TIMEOUT:.0f} s")
+
+
+def _remove(directory: Path, *, keep_logs: bool) -> None:
+    if not directory.exists():
+        return
+    record = records.read(directory)
+    for process in record.components.values() if record else ():
+        processes.end(process, 0.0)
+    keeper.discard(directory, keep_logs=keep_logs)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _lock(name: str, *, wait: bool = True) -> Iterator[None]:
+    with locked(state_root() / ".locks" / name, wait=wait):
+        yield
+
+
+def _check(request: Request) -> None:
+    if not _NAME.fullmatch(request.name):
+        raise UsageError(f"name={request.name}: allowed are up to 40 of a-z, 0-9 and -, no - at the ends")
+    if request.level not in LEVELS:
+        raise UsageError(f"level={request.level}: allowed are {', '.join(LEVELS)}")
+    if request.listen is not None:
+        _check_address(request.listen)
+
+
+def _check_address(text: str) -> None:
+    try:
+        address = ipaddress.ip_address(text)
+        if address.is_unspecified or address.is_multicast:
+            raise ValueError
+        with socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET) as probe:
+            probe.bind((text, 0))
+    except (ValueError, OSError) as error:
+        raise UsageError(f"listen={text}: allowed is one IP address of this machine (see `ip address`)") from error
