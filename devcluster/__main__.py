@@ -13,7 +13,6 @@ import click
 
 from devcluster import builds, cluster, processes, records
 from devcluster.cluster import Cluster
-from devcluster.keeper import kept_logs
 from devcluster.places import DevclusterError, UsageError, state_root
 
 DEFAULT_NAME = "default"
@@ -84,7 +83,7 @@ def down(name: str, everything: bool, keep_logs: bool) -> None:
     """Stop a cluster and remove everything it left."""
     for each in cluster.names() if everything else [name]:
         if cluster.stop(each, keep_logs=keep_logs):
-            kept = kept_logs(state_root() / each)
+            kept = records.kept_logs(state_root() / each)
             _say(f"cluster {each} is down" + (f", its logs are in {kept}" if kept.is_dir() else ""))
         else:
             _say(f"there is no cluster {each}")
@@ -129,7 +128,7 @@ def logs(name: str, component: str | None, lines: int) -> None:
     """Print the end of the logs, also of a cluster that has failed."""
     place = records.logs(state_root() / name)
     if not place.is_dir():
-        place = kept_logs(state_root() / name)
+        place = records.kept_logs(state_root() / name)
     files = sorted(place.glob(f"{component}.*" if component else "*.log")) if place.is_dir() else []
     if not files:
         raise DevclusterError(f"there are no logs of {component or 'a cluster'} {'in ' if component else ''}{name}")

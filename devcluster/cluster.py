@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from devcluster import builds, keeper, manifests, processes, recipes, records
+from devcluster import builds, manifests, processes, recipes, records
 from devcluster.api import Api
 from devcluster.certificates import Authority, write_kubeconfig
 from devcluster.manifests import Document
@@ -205,7 +205,7 @@ def remove_stale() -> None:
 def _launch(request: Request, *, detach: bool) -> Cluster:
     directory = state_root() / request.name
     _remove(directory, keep_logs=False)
-    shutil.rmtree(keeper.kept_logs(directory), ignore_errors=True)
+    shutil.rmtree(records.kept_logs(directory), ignore_errors=True)
     records.logs(directory).mkdir(parents=True, mode=0o700)
     directory.chmod(0o700)
     records.write_request(directory, request)
@@ -268,7 +268,7 @@ def _remove(directory: Path, *, keep_logs: bool) -> None:
     record = records.read(directory)
     for process in record.components.values() if record else ():
         processes.end(process, 0.0)
-    keeper.discard(directory, keep_logs=keep_logs)
+    records.discard(directory, keep_logs=keep_logs)
     shutil.rmtree(directory, ignore_errors=True)
 
 

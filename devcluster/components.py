@@ -203,8 +203,13 @@ def kwok(layout: Layout) -> Component:
         "kind": "KwokConfiguration",
         "options": {
             "manageAllNodes": True,
-            # 0 would let the lease lapse and the node flap.
+            # Without a lease the node flaps between ready and not.
             "nodeLeaseDurationSeconds": 40,
+            "nodeLeaseParallelism": 1,
+            "nodePlayStageParallelism": 1,
+            "podPlayStageParallelism": 8,
+            "podsOnNodeSyncParallelism": 1,
+            "cidr": "10.1.0.1/16",
             "nodeIP": LOOPBACK,
             "serverAddress": f"{LOOPBACK}:{layout.ports['kwok']}",
         },
@@ -226,7 +231,7 @@ def registry(layout: Layout) -> Component:
 
 def tekton(layout: Layout) -> tuple[Component, Component]:
     """Run Tekton's controller and its resolvers."""
-    common = ("-threads-per-controller=16", "-kube-api-qps=400", "-kube-api-burst=800")
+    common = ("-kube-api-qps=400", "-kube-api-burst=800")
     names = {
         "CONFIG_LOGGING_NAME": "config-logging",
         "CONFIG_OBSERVABILITY_NAME": "config-observability",

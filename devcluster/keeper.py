@@ -8,10 +8,8 @@ has one thread, because that signal follows the thread that started a process. I
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import select
-import shutil
 import signal
 import subprocess
 import time
@@ -34,7 +32,6 @@ from devcluster.records import Phase, Record, Request
 _START_TIMEOUT: Final = 60.0
 _GRACE: Final = 5.0
 _WATCH_EVERY: Final = 0.2
-_KEPT_LOGS: Final = 10
 
 
 class Stopped(Exception):
@@ -71,7 +68,7 @@ class Keeper:
             self._tell(phase=Phase.FAILED, message=str(error))
         self._stop()
         if not failed:
-            discard(self._directory, keep_logs=self._record.request.keep_logs)
+            records.discard(self._directory, keep_logs=self._record.request.keep_logs)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._asked_to_stop = True
@@ -160,25 +157,6 @@ class Keeper:
 def _schedulable(node: manifests.Document) -> bool:
     ready = [item["status"] for item in node.get("status", {}).get("conditions", []) if item["type"] == "Ready"]
     return ready == ["True"] and not node["spec"].get("taints")
-
-
-def discard(directory: Path, *, keep_logs: bool) -> None:
-    """Remove a cluster's directory; its logs move beside the clusters when they are to be kept."""
-    if keep_logs and records.logs(directory).is_dir():
-        kept = kept_logs(directory)
-        shutil.rmtree(kept, ignore_errors=True)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(OSError):
-            records.logs(directory).replace(kept)
-        older = sorted(kept.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-_KEPT_LOGS]
-        for path in older:
-            shutil.rmtree(path, ignore_errors=True)
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-def kept_logs(directory: Path) -> Path:
-    """Return where the logs of a cluster go when they outlive it."""
-    return directory.parent / ".kept-logs" / directory.name
 
 
 def main() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +17,7 @@ Level = Literal["api", "full"]
 LEVELS: Final = ("api", "full")
 
 _FILE: Final = "cluster.json"
+_KEPT_LOGS: Final = 10
 _REQUEST: Final = "request.json"
 
 
@@ -99,3 +102,22 @@ def logs(directory: Path) -> Path:
 def audit_log(directory: Path) -> Path:
     """Return where the API server writes its audit log, one JSON object a line."""
     return logs(directory) / "audit.jsonl"
+
+
+def discard(directory: Path, *, keep_logs: bool) -> None:
+    """Remove a cluster's directory; its logs move beside the clusters when they are to be kept."""
+    if keep_logs and logs(directory).is_dir():
+        kept = kept_logs(directory)
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            logs(directory).replace(kept)
+        older = sorted(kept.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-_KEPT_LOGS]
+        for path in older:
+            shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def kept_logs(directory: Path) -> Path:
+    """Return where the logs of a cluster go when they outlive it."""
+    return directory.parent / ".kept-logs" / directory.name

@@ -2,8 +2,6 @@
 package main
 
 import (
-	"flag"
-
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline"
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
 	"github.com/tektoncd/pipeline/pkg/reconciler/pipelinerun"
@@ -22,7 +20,7 @@ import (
 const unpulled = "devcluster.invalid/tekton"
 
 func main() {
-	flag.IntVar(&controller.DefaultThreadsPerController, "threads-per-controller", 16, "goroutines of each reconciler")
+	controller.DefaultThreadsPerController = 16
 	config := injection.ParseAndGetRESTConfigOrDie()
 
 	options := &pipeline.Options{

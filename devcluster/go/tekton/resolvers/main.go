@@ -7,6 +7,7 @@ import (
 	"github.com/tektoncd/pipeline/pkg/remoteresolution/resolver/cluster"
 	"github.com/tektoncd/pipeline/pkg/remoteresolution/resolver/framework"
 	filteredinformerfactory "knative.dev/pkg/client/injection/kube/informers/factory/filtered"
+	"knative.dev/pkg/controller"
 	"knative.dev/pkg/injection"
 	"knative.dev/pkg/signals"
 
@@ -14,6 +15,7 @@ import (
 )
 
 func main() {
+	controller.DefaultThreadsPerController = 16
 	ctx := filteredinformerfactory.WithSelectors(signals.NewContext(), v1alpha1.ManagedByLabelKey)
 	config := injection.ParseAndGetRESTConfigOrDie()
 	quiet.Run(ctx, "controller", config,
