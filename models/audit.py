@@ -6,6 +6,7 @@ was written. What an end tells (completion, failure) is final; what a start or a
 
 from __future__ import annotations
 
+import json
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,12 @@ class AuditEvent:
 
     event_id: str
     body: dict[str, Any]
+
+    def encoded(self) -> bytes:
+        """Return the body as canonical JSON: sorted keys, no spaces, so that equal content is equal bytes."""
+        return json.dumps(self.body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
+            "utf-8", "replace"
+        )
 
 
 def event_id(execution_uid: str, kind: FactType, attempt: int) -> str:

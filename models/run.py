@@ -7,7 +7,7 @@ Only the status of the Succeeded condition decides; Tekton's reasons are open-en
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -161,7 +161,7 @@ def read_run(document: Mapping[str, Any]) -> Run:
     )
 
 
-def read_task_runs(documents: list[Mapping[str, Any]], run: Run) -> tuple[TaskRun, ...]:
+def read_task_runs(documents: Iterable[Mapping[str, Any]], run: Run) -> tuple[TaskRun, ...]:
     """Read the TaskRuns of a run in the order in which they were created; those of other runs are left out."""
     own = [d for d in documents if (d["metadata"].get("labels") or {}).get("tekton.dev/pipelineRun") == run.name]
     own.sort(key=lambda d: (d["metadata"].get("creationTimestamp") or "", d["metadata"]["name"]))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+_ALLOWED = "expected namespace/kind/name or kind/name"
+
 
 class InvalidTarget(ValueError):
     """The text names no target; the message says what is wrong and what is allowed."""
@@ -20,16 +22,12 @@ class Target:
     def parse(cls, text: str) -> Target:
         """Read a target. Raises InvalidTarget."""
         if not text:
-            raise InvalidTarget("spec.targetResource is empty: expected namespace/kind/name or kind/name")
+            raise InvalidTarget(f"spec.targetResource is empty: {_ALLOWED}")
         parts = text.split("/")
         if len(parts) not in (2, 3):
-            raise InvalidTarget(
-                f"spec.targetResource {_cut(text)!r} has {len(parts)} part(s): expected namespace/kind/name or kind/name"
-            )
+            raise InvalidTarget(f"spec.targetResource {_cut(text)!r} has {len(parts)} part(s): {_ALLOWED}")
         if not all(part.strip() for part in parts):
-            raise InvalidTarget(
-                f"spec.targetResource {_cut(text)!r} has an empty part: expected namespace/kind/name or kind/name"
-            )
+            raise InvalidTarget(f"spec.targetResource {_cut(text)!r} has an empty part: {_ALLOWED}")
         return cls(text)
 
     @property

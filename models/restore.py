@@ -1,0 +1,94 @@
+"""What Redis must hold, derived from the API server alone: holders, lines, and the keys that want a pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from models.execution import Execution
+from models.hold import Owner
+from models.keys import Key
+from models.policy import Policy
+from models.rules.cooldown import rest_until
+from models.run import Run
+from models.status import Phase
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredHold:
+    """A target that somebody holds by right of the API server."""
+
+    target: str
+    owner: Owner
+    fence: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredPlace:
+    """A place in a target's line."""
+
+    target: str
+    owner: Owner
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """Everything a resync writes or wakes."""
+
+    holds: tuple[RestoredHold, ...]
+    places: tuple[RestoredPlace, ...]
+    unfinished: tuple[Key, ...]
+
+
+def restore(executions: Iterable[Execution], runs: Iterable[Run], now: datetime, policy: Policy) -> Restored:
+    """Derive holders, lines and unfinished keys from consistent lists.
+
+    A run counts before a status: it may have been created by a worker that died before it wrote. Of two claims on one
+    target the one with a run wins, then the higher fence.
+    """
+    known = list(executions)
+    running = {run.execution_uid: run for run in runs}
+    claims = [claim for execution in known if (claim := _claim(execution, running.get(execution.uid), now, policy))]
+    claims.sort(key=lambda claim: (claim.owner.uid in running, claim.fence))
+    holds = {claim.target: claim for claim in claims}
+    holders = {claim.owner.uid for claim in holds.values()}
+    places = [RestoredPlace(e.spec.target, owner(e)) for e in known if e.uid not in holders and _waits(e)]
+    unfinished = [e.key for e in known if _unfinished(e, running.get(e.uid), now, policy)]
+    return Restored(tuple(holds.values()), tuple(places), tuple(unfinished))
+
+
+def owner(execution: Execution) -> Owner:
+    """Return an execution as the owner of a hold or of a place in a line."""
+    return Owner(execution.uid, execution.key, execution.created_at)
+
+
+def _claim(execution: Execution, run: Run | None, now: datetime, policy: Policy) -> RestoredHold | None:
+    status = execution.status
+    fence = max(status.fence or 0, (run.fence or 0) if run is not None else 0)
+    if run is None and (status.fence is None or not _still_holds(execution, now, policy)):
+        return None
+    since = status.started_at or (run.created_at if run is not None else execution.created_at)
+    return RestoredHold(execution.spec.target, owner(execution), fence, since)
+
+
+def _still_holds(execution: Execution, now: datetime, policy: Policy) -> bool:
+    if not execution.status.phase.terminal:
+        return True
+    until = rest_until(execution.status, policy)
+    return until is not None and now < until
+
+
+def _waits(execution: Execution) -> bool:
+    status = execution.status
+    return status.phase is Phase.PENDING and status.queue is not None and execution.deleted_at is None
+
+
+def _unfinished(execution: Execution, run: Run | None, now: datetime, policy: Policy) -> bool:
+    status = execution.status
+    if not status.phase.terminal or execution.deleted_at is not None or run is not None:
+        return True
+    if status.attempt == 0:
+        return False
+    return status.completed_at is None or bool(status.pending_facts) or _still_holds(execution, now, policy)

@@ -1,0 +1,95 @@
+"""What workers count, each transition once: by the process whose status write was accepted (CONTRACT 5).
+
+Metrics of several workers are summed by whoever reads them; no label grows with use.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from models.execution import Execution
+from models.status import Phase, Status
+
+_DURATIONS = (5, 10, 20, 40, 80, 160, 320)
+_LATENCIES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_PASS_TIMES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5, 25)
+
+
+class Metrics:
+    """The port `Observer`, on an injected registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        name = "workflowexecution"
+        self.ended = Counter(f"{name}_total", "Executions that ended.", ["outcome"], registry=registry)
+        self.duration = Histogram(
+            f"{name}_duration_seconds",
+            "From start to end of an execution.",
+            ["outcome"],
+            buckets=_DURATIONS,
+            registry=registry,
+        )
+        self.runs_created = Counter(
+            f"{name}_pipelinerun_creation_total", "Runs created, of every engine.", registry=registry
+        )
+        self.skipped = Counter(f"{name}_skip_total", "Executions skipped.", ["reason"], registry=registry)
+        self.retries = Counter(
+            f"{name}_retries_total", "Attempts that failed before any task ran.", ["reason"], registry=registry
+        )
+        self.start_latency = Histogram(
+            f"{name}_start_latency_seconds",
+            "From creation of an execution (whole seconds at the API server) to its Running, first attempts only.",
+            buckets=_LATENCIES,
+            registry=registry,
+        )
+        self.passes = Counter(f"{name}_reconcile_total", "Passes by how they went.", ["result"], registry=registry)
+        self.pass_time = Histogram(
+            f"{name}_reconcile_duration_seconds", "Time of a pass.", buckets=_PASS_TIMES, registry=registry
+        )
+        self.repaired = Counter(
+            f"{name}_sweep_repaired_total", "What the sweep found lost and set right.", ["kind"], registry=registry
+        )
+        audit = ["service"]
+        self.audit_buffered = Counter(
+            "audit_events_buffered_total", "Events put into the outbox.", audit, registry=registry
+        )
+        self.audit_written = Counter(
+            "audit_events_written_total", "Events DataStorage acknowledged.", audit, registry=registry
+        )
+        self.audit_dropped = Counter(
+            "audit_events_dropped_total", "Events set aside in quarantine.", audit, registry=registry
+        )
+        self.audit_failed = Counter(
+            "audit_batches_failed_total", "Batches that were not stored.", audit, registry=registry
+        )
+        self.audit_write_time = Histogram(
+            "audit_write_duration_seconds", "Time of one batch request.", audit, registry=registry
+        )
+
+    def transition(self, before: Execution, after: Status, now: datetime) -> None:
+        """Count what a written status changed."""
+        old = before.status
+        if after.attempt > old.attempt and after.failures >= after.attempt and after.phase is not Phase.FAILED:
+            self.retries.labels(after.reason).inc()
+        if _attempt_started(old, after):
+            self.runs_created.inc()
+            if after.attempt == 1:
+                self.start_latency.observe(max((now - before.created_at).total_seconds(), 0))
+        if after.phase.terminal and not old.phase.terminal:
+            self._count_end(after)
+
+    def _count_end(self, after: Status) -> None:
+        if after.phase is Phase.SKIPPED:
+            self.skipped.labels(after.reason).inc()
+            return
+        self.ended.labels(after.phase.value).inc()
+        if after.started_at is not None and after.completed_at is not None:
+            self.duration.labels(after.phase.value).observe((after.completed_at - after.started_at).total_seconds())
+
+
+def _attempt_started(old: Status, after: Status) -> bool:
+    """Say whether this write recorded a run that exists: Pending→Running, or the next attempt of a Running one."""
+    if after.phase is not Phase.RUNNING or after.failures >= after.attempt:
+        return False
+    return old.phase is Phase.PENDING or after.attempt > old.attempt

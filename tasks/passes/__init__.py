@@ -1,0 +1,1 @@
+"""One pass over one execution: observe, decide, act."""

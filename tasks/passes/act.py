@@ -1,0 +1,172 @@
+"""Act: carry out the actions of one decision, in order.
+
+What an action learns (`models.actions.LEARNING`) goes into `execution` and `observed`, and the pass decides again.
+Every action may be repeated by a later pass; a lost race ends this one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import assert_never
+
+from models.actions import (
+    LEARNING,
+    Action,
+    AddFinalizer,
+    BufferFacts,
+    CreateRun,
+    DeleteRun,
+    EmitEvent,
+    LeaveLine,
+    PatchStatus,
+    ReleaseTarget,
+    RemoveFinalizer,
+    TakeTarget,
+    WakeAt,
+    WakeLine,
+    YieldTarget,
+)
+from models.audit import pending_events
+from models.errors import Conflict, Permanent, Transient
+from models.execution import Execution
+from models.failure import refusal
+from models.hold import Busy, HoldView, Mine, Owner
+from models.manifest import pipeline_run
+from models.observed import Observed
+from models.policy import Policy
+from models.target import run_name
+from tasks.adapters.cluster_errors import AlreadyExists
+from tasks.passes.observe import live_pods, look_behind, owner_lives
+from tasks.ports import HOLD_TRUST, Clock, Ports
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Act:
+    """The hands of one pass; `wake_at` is when the execution wants to be looked at again."""
+
+    execution: Execution
+    observed: Observed
+    policy: Policy
+    ports: Ports
+    clock: Clock
+    hold_confirmed_at: datetime
+    wake_at: datetime | None = None
+
+    @property
+    def _target(self) -> str:
+        return self.execution.spec.target
+
+    @property
+    def _owner(self) -> Owner:
+        return Owner(self.execution.uid, self.execution.key, self.execution.created_at)
+
+    def all(self, actions: Sequence[Action]) -> bool:
+        """Carry out the actions; say whether something was learnt that needs a new decision."""
+        self.wake_at = None
+        for action in actions:
+            self._one(action)
+        return bool(actions) and isinstance(actions[-1], LEARNING)
+
+    def _one(self, action: Action) -> None:  # noqa: C901 - one case an action, that is all
+        match action:
+            case AddFinalizer():
+                self.execution = self.ports.executions.add_finalizer(self.execution)
+            case TakeTarget():
+                self._see_hold(self.ports.holds.take(self._target, self._owner))
+            case YieldTarget(fence=fence):
+                self._yield_target(fence)
+            case CreateRun(attempt=attempt, fence=fence):
+                self._create_run(attempt, fence)
+            case DeleteRun(uid=uid):
+                self._delete_run(uid)
+            case PatchStatus():
+                self._patch_status(action)
+            case BufferFacts():
+                self._buffer_facts()
+            case EmitEvent():
+                self._emit(action)
+            case WakeAt(at=at):
+                self.wake_at = at if self.wake_at is None else min(self.wake_at, at)
+            case WakeLine():
+                first = self.ports.holds.first_in_line(self._target)
+                self.ports.kicker.wake([first] if first is not None else [])
+            case LeaveLine():
+                self.ports.kicker.wake(self.ports.holds.leave(self._target, self.execution.uid))
+            case ReleaseTarget(fence=fence):
+                self.ports.kicker.wake(self.ports.holds.release(self._target, self.execution.uid, fence))
+            case RemoveFinalizer():
+                self.ports.executions.remove_finalizer(self.execution)
+            case _ as never:
+                assert_never(never)
+
+    def _see_hold(self, hold: HoldView) -> None:
+        self.hold_confirmed_at = self.clock.now()
+        rests_until = None
+        if isinstance(hold, Busy):
+            hold, rests_until = look_behind(self.execution, hold, self.policy, self.ports)
+        self.observed = replace(self.observed, hold=hold, holder_rests_until=rests_until)
+
+    def _yield_target(self, fence: int) -> None:
+        run = self.observed.run
+        key = run.execution_key if run is not None else None
+        holder = self.ports.executions.get(key) if key is not None else None
+        if run is None or holder is None or holder.uid != run.execution_uid:
+            raise Conflict(f"the run of target {self._target} changed hands while its holder was looked up")
+        other = Owner(holder.uid, holder.key, holder.created_at)
+        self._see_hold(self.ports.holds.yield_to(self._target, self._owner, fence, other, run.fence or 0))
+
+    def _create_run(self, attempt: int, fence: int) -> None:
+        self._confirm_hold(fence)
+        manifest = pipeline_run(self.execution, attempt, fence, self.policy)
+        try:
+            run = self.ports.runs.create(manifest)
+        except AlreadyExists:
+            existing = self.ports.runs.get(manifest["metadata"]["name"])
+            if existing is None:
+                raise Conflict("the run under our name was gone when it was looked at") from None
+            lives = owner_lives(existing, self.execution, self.ports)
+            self.observed = replace(self.observed, run=existing, run_owner_lives=lives)
+        except Permanent as fault:
+            self.observed = replace(self.observed, refusal=refusal(fault.reason, str(fault)))
+        else:
+            self.observed = replace(self.observed, run=run)
+
+    def _confirm_hold(self, fence: int) -> None:
+        """Ask again for a hold that was confirmed too long ago, right before the creation it protects."""
+        if self.clock.now() - self.hold_confirmed_at <= HOLD_TRUST:
+            return
+        hold = self.ports.holds.look(self._target, self.execution.uid)
+        if not (isinstance(hold, Mine) and hold.fence == fence):
+            raise Conflict(f"the hold on target {self._target} was lost before its run was created")
+
+    def _delete_run(self, uid: str) -> None:
+        left = self.ports.runs.delete(run_name(self._target), uid)
+        now = self.clock.now()
+        pods = live_pods(self.execution, self.observed.hold, left, now, self.policy, self.ports)
+        self.observed = replace(self.observed, run=left, live_pods=pods)
+
+    def _patch_status(self, action: PatchStatus) -> None:
+        before = self.execution
+        self.execution = self.ports.executions.patch_status(before, action.status)
+        self.ports.observer.transition(before, action.status, self.clock.now())
+        if len(action.status.pending_facts) < len(before.status.pending_facts):
+            self.ports.facts.trimmed(before.uid)
+
+    def _buffer_facts(self) -> None:
+        events = [(event.event_id, event.encoded()) for event in pending_events(self.execution)]
+        if self.ports.facts.append(self.execution.uid, self.execution.key, events):
+            self.ports.kicker.flush_soon()
+
+    def _emit(self, event: EmitEvent) -> None:
+        """Tell a Kubernetes Event; one that cannot be told now must not stop an execution."""
+        try:
+            self.ports.executions.emit(self.execution, event, self.clock.now())
+        except (Transient, Permanent) as fault:
+            told = json.dumps({"execution": str(self.execution.key), "event": event.reason.value})
+            log.warning("Kubernetes Event not written: %s: %s", told, fault)

@@ -1,0 +1,87 @@
+"""Observe: read what the next decision about one execution needs, and no more."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from models.execution import Execution
+from models.hold import Busy, HoldView, Mine
+from models.observed import Observed
+from models.policy import Policy
+from models.rules.cooldown import rest_until
+from models.run import Ownership, Run, TaskRun
+from models.status import Phase
+from models.target import run_name
+from tasks.ports import Ports
+
+
+def observe(execution: Execution, now: datetime, policy: Policy, ports: Ports) -> Observed:
+    """Read hold, run, TaskRuns, pods and acknowledgements for one execution."""
+    hold, rests_until = _look_at_hold(execution, policy, ports)
+    run = ports.runs.get(run_name(execution.spec.target)) if _needs_run(execution, hold, now, policy) else None
+    return Observed(
+        hold=hold,
+        run=run,
+        run_owner_lives=run is not None and owner_lives(run, execution, ports),
+        task_runs=_failed_tasks(execution, run, ports),
+        holder_rests_until=rests_until,
+        live_pods=live_pods(execution, hold, run, now, policy, ports),
+        acknowledged=ports.facts.acked(execution.uid) if execution.status.pending_facts else frozenset(),
+    )
+
+
+def _look_at_hold(execution: Execution, policy: Policy, ports: Ports) -> tuple[HoldView, datetime | None]:
+    hold = ports.holds.look(execution.spec.target, execution.uid)
+    if not isinstance(hold, Busy):
+        return hold, None
+    return look_behind(execution, hold, policy, ports)
+
+
+def look_behind(execution: Execution, busy: Busy, policy: Policy, ports: Ports) -> tuple[HoldView, datetime | None]:
+    """Ask the API server about the holder: a holder that is gone holds nothing, one that has ended rests until then."""
+    holder = ports.executions.get(busy.holder)
+    if holder is None or holder.uid != busy.holder_uid:
+        ports.kicker.wake(ports.holds.vanish(busy.holder, busy.holder_uid))
+        return ports.holds.look(execution.spec.target, execution.uid), None
+    return busy, rest_until(holder.status, policy)
+
+
+def _needs_run(execution: Execution, hold: HoldView, now: datetime, policy: Policy) -> bool:
+    """Say whether the run's name has to be looked up.
+
+    A first attempt does not: its creation is answered AlreadyExists when something stands there.
+    """
+    status = execution.status
+    if execution.deleted_at is not None or status.phase is Phase.RUNNING:
+        return True
+    if status.phase is Phase.PENDING:
+        return isinstance(hold, Mine) and status.attempt > 0
+    until = rest_until(status, policy)
+    return status.completed_at is None or until is None or now >= until
+
+
+def owner_lives(run: Run, execution: Execution, ports: Ports) -> bool:
+    """Say whether the execution that a run of another names still exists, as the same object."""
+    key = run.execution_key
+    if run.ownership(execution) is not Ownership.ANOTHERS or key is None:
+        return False
+    owner = ports.executions.get(key)
+    return owner is not None and owner.uid == run.execution_uid
+
+
+def _failed_tasks(execution: Execution, run: Run | None, ports: Ports) -> tuple[TaskRun, ...]:
+    if run is None or run.succeeded is not False or execution.status.phase is not Phase.RUNNING:
+        return ()
+    return ports.runs.task_runs(run)
+
+
+def live_pods(
+    execution: Execution, hold: HoldView, run: Run | None, now: datetime, policy: Policy, ports: Ports
+) -> int:
+    """Count pods of our run that still live, once nothing but they stands between the target and its next holder."""
+    if run is not None or not isinstance(hold, Mine) or not execution.status.run_name:
+        return 0
+    until = rest_until(execution.status, policy)
+    if execution.deleted_at is None and (until is None or now < until):
+        return 0
+    return ports.runs.live_pods(execution.status.run_name)

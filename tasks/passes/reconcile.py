@@ -1,0 +1,54 @@
+"""One pass: observe, then decide and act until nothing more is learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from models.decide import decide
+from models.keys import Key
+from models.policy import Policy
+from tasks import clock
+from tasks.passes.act import Act
+from tasks.passes.observe import observe
+from tasks.ports import Ports
+
+MAX_DECISIONS = 12
+"""A pass that still learns after so many decisions goes round in circles; the longest known path takes seven."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassClock:
+    """Redis TIME at the start of a pass, carried on by this machine's monotonic clock."""
+
+    started_at: datetime
+    monotonic_at_start: float
+
+    @classmethod
+    def starting(cls, at: datetime) -> PassClock:
+        return cls(at, clock.monotonic())
+
+    def now(self) -> datetime:
+        return self.started_at + timedelta(seconds=clock.monotonic() - self.monotonic_at_start)
+
+
+def run_pass(
+    key: Key, started_at: datetime, policy: Policy, ports: Ports, draw_jitter: Callable[[], float]
+) -> datetime | None:
+    """Bring one execution one step further; return when it wants the next look, None when only a change matters.
+
+    Raises Transient and Conflict (the pass is repeated), and whatever a defect raises.
+    """
+    pass_clock = PassClock.starting(started_at)
+    execution = ports.executions.get(key)
+    if execution is None:
+        ports.kicker.wake(ports.holds.vanish(key, None))
+        return None
+    now = pass_clock.now()
+    act = Act(execution, observe(execution, now, policy, ports), policy, ports, pass_clock, now)
+    for _ in range(MAX_DECISIONS):
+        actions = decide(act.execution, act.observed, pass_clock.now(), policy=policy, jitter=draw_jitter())
+        if not act.all(actions):
+            return act.wake_at
+    raise RuntimeError(f"{key}: no end after {MAX_DECISIONS} decisions, last: {actions}")

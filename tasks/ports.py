@@ -1,0 +1,118 @@
+"""What a pass needs of the outside, as protocols; adapters and the Redis room provide it, unit tests use small fakes.
+
+Every method may raise Transient (the other side cannot answer now); writes may raise Conflict (look again).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from models.actions import EmitEvent
+from models.execution import Execution
+from models.hold import HoldView, Owner
+from models.keys import Key
+from models.run import Run, TaskRun
+from models.status import Status
+
+
+class Executions(Protocol):
+    """WorkflowExecutions at the API server; reads are consistent, never from a cache."""
+
+    def get(self, key: Key) -> Execution | None: ...
+
+    def all(self) -> Iterator[Execution]: ...
+
+    def add_finalizer(self, execution: Execution) -> Execution: ...
+
+    def remove_finalizer(self, execution: Execution) -> None: ...
+
+    def patch_status(self, execution: Execution, status: Status) -> Execution: ...
+
+    def emit(self, execution: Execution, event: EmitEvent, now: datetime) -> None: ...
+
+
+class Runs(Protocol):
+    """Runs in the execution namespace.
+
+    `create` raises AlreadyExists, or Permanent with the API server's reason when it refuses. `delete` touches only
+    the run with that uid and returns what is left of it (terminating), None when it is gone.
+    """
+
+    def get(self, name: str) -> Run | None: ...
+
+    def all(self) -> Iterator[Run]: ...
+
+    def create(self, manifest: dict[str, Any]) -> Run: ...
+
+    def delete(self, name: str, uid: str) -> Run | None: ...
+
+    def task_runs(self, run: Run) -> tuple[TaskRun, ...]: ...
+
+    def live_pods(self, run_name: str) -> int: ...
+
+
+class TargetHolds(Protocol):
+    """Holds and lines. Methods that free a target or a place return the keys that may go on now."""
+
+    def look(self, target: str, uid: str) -> HoldView: ...
+
+    def take(self, target: str, owner: Owner) -> HoldView: ...
+
+    def yield_to(self, target: str, owner: Owner, fence: int, other: Owner, other_fence: int) -> HoldView: ...
+
+    def release(self, target: str, uid: str, fence: int) -> Sequence[Key]: ...
+
+    def leave(self, target: str, uid: str) -> Sequence[Key]: ...
+
+    def vanish(self, key: Key, uid: str | None) -> Sequence[Key]: ...
+
+    def first_in_line(self, target: str) -> Key | None: ...
+
+
+class FactBuffer(Protocol):
+    """The outbox, as a pass sees it. `append` takes (event id, JSON body) and returns how many were new to it."""
+
+    def append(self, execution_uid: str, key: Key, events: Sequence[tuple[str, bytes]]) -> int: ...
+
+    def acked(self, uid: str) -> frozenset[str]: ...
+
+    def trimmed(self, uid: str) -> None: ...
+
+
+class Kicker(Protocol):
+    """Makes keys due and lets a worker know; the message is only a hint."""
+
+    def wake(self, keys: Iterable[Key]) -> None: ...
+
+    def flush_soon(self) -> None: ...
+
+
+class Observer(Protocol):
+    """Counts what happened; called once after each transition that was written."""
+
+    def transition(self, before: Execution, after: Status, now: datetime) -> None: ...
+
+
+class Clock(Protocol):
+    """The instant of a pass: Redis TIME at its start plus what has passed since on this machine's monotonic clock."""
+
+    def now(self) -> datetime: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything one pass works with."""
+
+    executions: Executions
+    runs: Runs
+    holds: TargetHolds
+    facts: FactBuffer
+    kicker: Kicker
+    observer: Observer
+
+
+HOLD_TRUST = timedelta(seconds=5)
+"""How long a confirmed hold counts as confirmed; before a creation an older one is asked for again."""

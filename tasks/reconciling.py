@@ -1,0 +1,56 @@
+"""The task that brings one execution one step further, and its twin for due instants.
+
+A pass that cannot be finished now is due again after a growing delay kept in Redis; no message is ever needed for it.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from models.errors import Conflict, Transient
+from models.keys import Key
+from tasks import clock
+from tasks.app import RECONCILE, WAKE, app
+from tasks.parts import Parts, draw_jitter, worker_parts
+from tasks.passes.reconcile import run_pass
+from tasks.redis_scripts.queue import Claim, Kick, NotDue
+
+log = logging.getLogger(__name__)
+
+
+@app.task(name=RECONCILE)
+def reconcile(key: str) -> None:
+    """Make the pass of a key that is due; anything else about it is left to whoever is at it."""
+    run_key(Key.parse(key), worker_parts())
+
+
+@app.task(name=WAKE)
+def wake(key: str) -> None:
+    """Do the same at a due instant: a name of its own, so that operators see timers as timers."""
+    run_key(Key.parse(key), worker_parts())
+
+
+def run_key(key: Key, parts: Parts) -> None:
+    """Claim a key, make its pass, and say when it wants the next. Raises Transient when Redis is away."""
+    claim = parts.queue.start(key)
+    if isinstance(claim, NotDue) and claim.delay is not None:
+        parts.publisher.kick([Kick(key, claim.delay)])
+    if not isinstance(claim, Claim):
+        return
+    began = clock.monotonic()
+    next_wake, result = None, "done"
+    try:
+        next_wake = run_pass(key, claim.now, parts.policy, parts.ports, draw_jitter)
+    except Conflict as lost:
+        next_wake, result = claim.now, "conflict"
+        log.info("%s: looked again: %s", key, lost)
+    except Transient as fault:
+        result = "transient"
+        log.warning("%s: tried again later: %s", key, fault)
+    except Exception:
+        result = "error"
+        log.exception("%s: pass failed, tried again with growing delay", key)
+    parts.metrics.passes.labels(result).inc()
+    parts.metrics.pass_time.observe(clock.monotonic() - began)
+    kick = parts.queue.done(claim, next_wake, failed=result in ("transient", "error"), jitter=draw_jitter() * 0.1)
+    parts.publisher.kick([kick] if kick is not None else [])

@@ -1,0 +1,86 @@
+"""Sweep and resync: what finds lost hints, and what rebuilds Redis from the API server."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from models.errors import Transient
+from models.keys import Key
+from models.restore import Restored, restore
+from tasks.app import RESYNC_TASK, SWEEP, app
+from tasks.parts import Parts, worker_parts
+from tasks.redis_scripts.queue import Kick
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = timedelta(0)
+SWEEP_LIMIT = 1000
+"""Keys kicked by one sweep; the next comes seconds later."""
+
+
+@app.task(name=SWEEP)
+def sweep_task() -> None:
+    """Kick what is due and has no message under way, and targets that are free with somebody in line."""
+    sweep(worker_parts())
+
+
+@app.task(name=RESYNC_TASK)
+def resync_task() -> None:
+    """Make every unfinished execution due; restore holders and lines first when Redis lost them."""
+    resync(worker_parts())
+
+
+def sweep(parts: Parts) -> None:
+    """Set right what was lost. Raises Transient when Redis is away."""
+    if not parts.holds.gate_open():
+        parts.publisher.resync()
+        return
+    overdue = parts.queue.overdue(SWEEP_LIMIT)
+    parts.publisher.kick(Kick(key, AT_ONCE) for key in overdue)
+    parts.metrics.repaired.labels("message").inc(len(overdue))
+    parts.publisher.kick(parts.queue.upcoming(SWEEP_LIMIT, parts.settings.celery.horizon))
+    heads = parts.holds.waiting_heads()
+    parts.publisher.wake(heads)
+    parts.metrics.repaired.labels("line").inc(len(heads))
+
+
+def resync(parts: Parts) -> None:
+    """Rebuild what Redis must hold from consistent lists. Raises Transient when either side is away.
+
+    While the gate is open nothing is written for others: each execution's own pass registers it. Holders that the
+    API server no longer knows are asked for once more by name, because a list is older than a hold taken since.
+    """
+    restoration = parts.holds.begin_restore()
+    runs = list(parts.runs.all())
+    executions = list(parts.executions.all())
+    found = restore(executions, runs, parts.queue.now(), parts.policy)
+    if restoration is not None:
+        _reopen(parts, found, restoration)
+    parts.publisher.wake(found.unfinished, hot=False)
+    known = {execution.uid for execution in executions}
+    for hold in parts.holds.all():
+        if hold.uid not in known:
+            _vanish_if_gone(parts, hold.key, hold.uid)
+
+
+def _reopen(parts: Parts, found: Restored, restoration: int) -> None:
+    for hold in found.holds:
+        parts.holds.restore(hold.target, hold.owner, hold.fence, hold.since)
+    for place in found.places:
+        parts.holds.restore_place(place.target, place.owner)
+    if not parts.holds.open_gate(restoration):
+        raise Transient("another restoration began, or Redis was emptied again: this one does not count")
+    log.warning(
+        "Redis was empty: restored %d holds and %d places in lines from the API server, %d executions unfinished",
+        len(found.holds),
+        len(found.places),
+        len(found.unfinished),
+    )
+
+
+def _vanish_if_gone(parts: Parts, key: Key, uid: str) -> None:
+    execution = parts.executions.get(key)
+    if execution is None or execution.uid != uid:
+        parts.publisher.wake(parts.holds.vanish(key, uid))
+        parts.metrics.repaired.labels("hold").inc()
