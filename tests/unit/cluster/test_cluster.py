@@ -261,7 +261,12 @@ def test_closing_a_stream_from_outside_ends_its_reader(serve: Serve) -> None:
     _, cluster = serve(lambda request: Reply(chunks=[b"one\n"], then="hang"))
     stream = cluster.stream(PATH, {}, read_timeout=timedelta(seconds=60))
     seen = threading.Event()
-    reader = threading.Thread(target=lambda: [seen.set() for _ in stream], daemon=True)
+
+    def read() -> None:
+        for _ in stream:
+            seen.set()
+
+    reader = threading.Thread(target=read, daemon=True)
     reader.start()
     assert seen.wait(5)
     stream.close()

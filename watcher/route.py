@@ -1,0 +1,46 @@
+"""Which change of which object wants a pass of which execution. Pure: the clock is an argument.
+
+One predicate for each resource, never one for all: a filter on generation would drop every end of a run, because
+status changes do not touch it. Changes that only our own passes make are not routed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from watcher.seen import SeenExecution, SeenRun
+
+
+def execution_changed(before: SeenExecution | None, after: SeenExecution) -> bool:
+    """Say whether a live change of an execution wants a pass; status-only changes and our own finalizer do not."""
+    if before is None or before.uid != after.uid:
+        return True
+    if before.guarded and not after.guarded and not after.deleting:
+        return True
+    return (before.generation, before.deleting, before.asks) != (after.generation, after.deleting, after.asks)
+
+
+def execution_listed(before: SeenExecution | None, after: SeenExecution, now: datetime, cooldown: timedelta) -> bool:
+    """Say whether an execution found by a list wants a pass: unknown and not known to be finished, or changed."""
+    if before is not None:
+        return execution_changed(before, after)
+    return not finished(after, now, cooldown)
+
+
+def finished(execution: SeenExecution, now: datetime, cooldown: timedelta) -> bool:
+    """Say whether nothing is left to do: ended, its facts acknowledged, its target's cooldown over."""
+    if execution.deleting or not execution.terminal or execution.facts_pending:
+        return False
+    if not execution.attempted:
+        return True  # it had ended before we ever wrote an attempt: not ours to repair
+    return execution.completed_at is not None and execution.completed_at + cooldown < now
+
+
+def run_changed(before: SeenRun | None, after: SeenRun) -> bool:
+    """Say whether a change of a run wants a pass: its Succeeded condition moved, or it is being deleted.
+
+    A run without a condition is one that a pass has just created.
+    """
+    if before is None or before.uid != after.uid:
+        return after.deleting or after.outcome != ("", "", "")
+    return (before.deleting, before.outcome) != (after.deleting, after.outcome)

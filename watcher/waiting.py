@@ -1,0 +1,47 @@
+"""Wait for what the watcher needs at its start, and say what for. Seconds."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from models.errors import ExecutorError
+from tasks import clock
+from tasks.adapters import paths
+from tasks.adapters.cluster import Cluster
+
+PAUSE = 0.5
+SAY_EVERY = 5.0
+
+log = logging.getLogger(__name__)
+
+
+def wait_for(what: str, ask: Callable[[], object], stop: threading.Event, deadline: float) -> bool:
+    """Ask until there is an answer. False when `stop` came first; raises TimeoutError after `deadline`."""
+    started = said = clock.monotonic()
+    log.info("waiting", extra={"waits_for": what})
+    while not stop.is_set():
+        try:
+            ask()
+        except ExecutorError as error:
+            now = clock.monotonic()
+            if now - started > deadline:
+                raise TimeoutError(f"waited {deadline:.0f} s for {what}: {error}") from error
+            if now - said >= SAY_EVERY:
+                said = now
+                log.warning("still waiting", extra={"waits_for": what, "error": str(error)})
+            stop.wait(PAUSE)
+        else:
+            return True
+    return False
+
+
+def wait_for_cluster(cluster: Cluster, stop: threading.Event, deadline: float) -> bool:
+    """Wait for the API server, then for the CRD of executions and the right to list them."""
+    return wait_for("the API server", lambda: cluster.get("/version"), stop, deadline) and wait_for(
+        "the CRD of WorkflowExecution, and the right to list it",
+        lambda: cluster.list_page(paths.executions(), limit=1),
+        stop,
+        deadline,
+    )
