@@ -154,7 +154,7 @@ class ChoiceKind(Generic[E]):
         return "one of " + ", ".join(word.value for word in self.words)
 
     def read(self, value: object) -> E:
-        return self.words(value)
+        return self.words(str(value))
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ def worker_parts() -> Parts:
     """Return the parts of this worker process."""
     from tasks.app import app
 
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     return build_parts(app.conf.wfe, app, REGISTRY)
 
 
