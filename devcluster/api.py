@@ -118,7 +118,7 @@ class Api:
             path = f"{self._path(crd)}"
 
             def established(path: str = path) -> bool:
-                conditions = self.get(path).get("status", {}).get("conditions", [])
+                conditions = self.get(path).get("status", {}).get("conditions") or []  # null at first
                 return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
 
             until(established, timeout, f"{crd['metadata']['name']} is not established")
