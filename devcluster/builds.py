@@ -107,7 +107,7 @@ def _build_one(go: str, recipe: Recipe, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(prefix=".build-", dir=target.parent) as scratch:
         made = Path(scratch) / recipe.binary
         command = [go, "build", "-v", "-trimpath", "-mod=readonly", "-ldflags", recipes.linker_flags(recipe.module)]
-        running = subprocess.Popen(
+        with subprocess.Popen(
             [*command, "-o", str(made), recipe.package],
             cwd=recipe.module.directory,
             env=toolchain.environment(),
@@ -115,8 +115,8 @@ def _build_one(go: str, recipe: Recipe, progress: Progress) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-        )
-        told = progress.follow(running)
+        ) as running:
+            told = progress.follow(running)
         if running.returncode != 0 or not made.is_file():
             raise DevclusterError(f"building {recipe.binary} failed: {' | '.join(told[-5:]) or 'no message'}")
         made.replace(target)

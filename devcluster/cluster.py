@@ -200,6 +200,11 @@ def remove_stale() -> None:
             record = records.read(directory)
             if record is None or not record.alive():
                 _remove(directory, keep_logs=True)
+    locks = state_root() / ".locks"
+    for path in locks.iterdir() if locks.is_dir() else ():
+        with contextlib.suppress(Busy), locked(path, wait=False):
+            if not (state_root() / path.name).exists():
+                path.unlink(missing_ok=True)
 
 
 def _launch(request: Request, *, detach: bool) -> Cluster:

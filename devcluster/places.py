@@ -51,9 +51,21 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
         Busy: somebody else holds it and `wait` is false.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            raise Busy(f"{path} is locked by another process") from error
-        yield
+    while True:
+        with path.open("a") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError as error:
+                raise Busy(f"{path} is locked by another process") from error
+            # Whoever held it before may have removed the file; a lock on a removed file keeps nobody out.
+            if not _is_file(handle.fileno(), path):
+                continue
+            yield
+            return
+
+
+def _is_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

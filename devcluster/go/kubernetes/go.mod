@@ -210,7 +210,7 @@ require (
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
 
-// k8s.io/kubernetes requires its staging modules at v0.0.0: devcluster/go/replacements.py lists them anew.
+// k8s.io/kubernetes requires these at v0.0.0: devcluster/replacements.py writes the list anew.
 replace (
 	k8s.io/api => k8s.io/api v0.36.3
 	k8s.io/apiextensions-apiserver => k8s.io/apiextensions-apiserver v0.36.3
