@@ -76,6 +76,9 @@ BEFORE_RUN = frozenset(
     }
 )
 
+_ADMISSION = ("ValidatingAdmissionPolicy", "admission webhook")
+"""A policy's refusal comes as Invalid too, but policies change; only a refused manifest stays refused."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -89,7 +92,7 @@ class Refusal:
 
 def refusal(reason: str, message: str) -> Refusal:
     """Classify a refused creation by the API server's Status reason (Forbidden, Invalid, …) and its message."""
-    if reason == "Invalid":
+    if reason == "Invalid" and not any(words in message for words in _ADMISSION):
         return Refusal(FailureReason.CONFIGURATION_ERROR, "PipelineCreationFailed", message, permanent=True)
     if reason == "Forbidden" and "exceeded quota" in message.lower():
         return Refusal(FailureReason.RESOURCE_EXHAUSTED, "QuotaExceeded", message)

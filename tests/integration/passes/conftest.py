@@ -1,0 +1,129 @@
+"""One worker's parts on a real API server and a real Redis; passes are made by the test itself, one at a time."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import yaml
+from prometheus_client import CollectorRegistry
+
+from devcluster.cluster import Cluster as LocalCluster
+from models.execution import Execution
+from models.keys import Key
+from models.manifest import pipeline_run
+from models.names import API_VERSION, KIND
+from models.run import Run
+from models.settings import parse_settings
+from models.target import run_name
+from tasks.adapters import paths
+from tasks.adapters.cluster import Cluster
+from tasks.app import build_app
+from tasks.parts import Parts, build_parts
+from tasks.reconciling import run_key
+from tasks.upkeep import resync
+
+CRD = Path(__file__).parents[3] / "deploy" / "crd.yaml"
+NAMESPACE = "passes"
+RUNS = "passes-runs"
+_numbers = itertools.count(1)
+
+
+@dataclass
+class World:
+    """What a test does as a user, as Tekton, and as a worker."""
+
+    parts: Parts
+    cluster: Cluster
+    made: list[str] = field(default_factory=list)
+
+    def declare(self, target: str | None = None, **spec: Any) -> Key:
+        """Create an execution as a user would."""
+        number = next(_numbers)
+        name = f"x{number}"
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {
+                "remediationRequestRef": {"name": f"rr-{number}"},
+                "workflowRef": {"workflowId": "w", "version": "1", "containerImage": "registry.example/w:1"},
+                "targetResource": target or f"ns/deployment/t{number}",
+                **spec,
+            },
+        }
+        self.cluster.create(paths.executions(NAMESPACE), body)
+        return Key(NAMESPACE, name)
+
+    def read(self, key: Key) -> Execution:
+        execution = self.parts.executions.get(key)
+        assert execution is not None, key
+        return execution
+
+    def run_of(self, key: Key) -> Run | None:
+        return self.parts.runs.get(run_name(self.read(key).spec.target))
+
+    def make_pass(self, key: Key) -> Execution:
+        """Do what a worker does for a message, and return the execution afterwards."""
+        self.parts.queue.notify([key])
+        run_key(key, self.parts)
+        return self.read(key)
+
+    def create_run(self, key: Key, *, attempt: int = 1, fence: int = 1, uid: str | None = None) -> Run:
+        """Create the run of an execution as a worker that then died."""
+        manifest = pipeline_run(self.read(key), attempt, fence, self.parts.policy)
+        if uid == "":
+            manifest["metadata"]["annotations"] = {}
+            manifest["metadata"]["labels"] = {}
+        return self.parts.runs.create(manifest)
+
+    def end_run(self, key: Key, *, succeeded: bool, reason: str, message: str = "") -> None:
+        """Say as Tekton would that the run of an execution has ended."""
+        run = self.run_of(key)
+        assert run is not None
+        condition = {"type": "Succeeded", "status": str(succeeded), "reason": reason, "message": message}
+        status = {"conditions": [condition], "startTime": "2026-01-01T00:00:00Z"}
+        path = paths.pipeline_run(RUNS, run.name)
+        self.cluster.merge_patch(path, {"status": status}, subresource="status")
+
+    def events_of(self, key: Key) -> list[str]:
+        selector = f"involvedObject.name={key.name}"
+        listed = self.cluster.list(paths.kubernetes_events(key.namespace), field_selector=selector)
+        return sorted(event["reason"] for event in listed)
+
+
+@pytest.fixture(scope="module")
+def prepared(api_cluster: LocalCluster) -> Cluster:
+    api_cluster.apply(CRD)
+    for name in (NAMESPACE, RUNS):
+        api_cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}])
+    return Cluster.connect(str(api_cluster.kubeconfig))
+
+
+@pytest.fixture
+def world(prepared: Cluster, api_cluster: LocalCluster, redis_client: redis.Redis, redis_url: str) -> Iterator[World]:
+    document = {
+        "kubernetes": {"kubeconfig": str(api_cluster.kubeconfig)},
+        "redis": {"url": redis_url},
+        "execution": {"namespace": RUNS, "cooldown_period": "2s"},
+        "backoff": {"base_cooldown": "1s", "jitter": 0},
+    }
+    settings = parse_settings(yaml.safe_load(yaml.safe_dump(document)), {}, {})
+    parts = build_parts(settings, build_app(settings), CollectorRegistry())
+    resync(parts)
+    yield World(parts, prepared)
+    for run in list(prepared.list(paths.pipeline_runs(RUNS))):
+        metadata = run["metadata"]
+        path = paths.pipeline_run(RUNS, metadata["name"])
+        if metadata.get("finalizers"):
+            prepared.merge_patch(path, {"metadata": {"finalizers": None}})
+        prepared.delete(path, uid=metadata["uid"])
+    for execution in list(prepared.list(paths.executions(NAMESPACE))):
+        path = paths.execution(Key(NAMESPACE, execution["metadata"]["name"]))
+        prepared.merge_patch(path, {"metadata": {"finalizers": None}})
+        prepared.delete(path, uid=execution["metadata"]["uid"])
