@@ -1,0 +1,96 @@
+"""Put a moment's writes on the API server.
+
+A write is repeated until the server has taken it, so it must not matter when it arrives twice: creations have fixed
+names, statuses are merged without a resourceVersion. A PipelineRun's status carries the run's uid, so that it never
+lands on a later run of the same name.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import time
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from devcluster.scripted.connection import MERGE_PATCH, Client, Refused
+from devcluster.scripted.course import Course
+from devcluster.scripted.statuses import CreateTaskRun, PatchRun, PatchTaskRun, Write
+from devcluster.scripted.task_statuses import Document
+
+API: Final = "/apis/tekton.dev/v1"
+RETRY_SECONDS: Final = 0.2
+NOT_FOUND: Final = 404
+CONFLICT: Final = 409
+TOO_MANY: Final = 429
+SERVER_ERROR: Final = 500
+
+log = logging.getLogger(__name__)
+
+
+class Abandoned(Exception):
+    """The run is gone, another one has its name, or the server will never take the write."""
+
+
+def runs_path(namespace: str | None) -> str:
+    """Return the path of the PipelineRuns of a namespace, or of all."""
+    return f"{API}/namespaces/{namespace}/pipelineruns" if namespace else f"{API}/pipelineruns"
+
+
+def carry_out(client: Client, course: Course, write: Write) -> None:
+    """Make one write of a course.
+
+    Raises:
+        Abandoned: it cannot be made any more.
+    """
+    match write:
+        case CreateTaskRun(document):
+            _create_task_run(client, course, document)
+        case PatchTaskRun(name, status):
+            _persist(client, "PATCH", f"{_task_runs(course.namespace)}/{name}/status", {"status": status})
+        case PatchRun(status):
+            body = {"metadata": {"uid": course.uid}, "status": status}
+            _persist(client, "PATCH", f"{runs_path(course.namespace)}/{course.name}/status", body)
+
+
+def delete_task_runs(client: Client, namespace: str, selector: str) -> None:
+    """Delete TaskRuns by label; without a controller-manager nobody else does it when their run goes."""
+    query = urlencode({"labelSelector": selector})
+    _persist(client, "DELETE", f"{_task_runs(namespace)}?{query}", None)
+
+
+def _create_task_run(client: Client, course: Course, document: Document) -> None:
+    try:
+        _persist(client, "POST", _task_runs(course.namespace), document)
+    except Abandoned as refused:
+        if not isinstance(refused.__cause__, Refused) or refused.__cause__.status != CONFLICT:
+            raise
+        # Ours from before a restart of the player, or one that an earlier run of this name left behind.
+        left = f"tekton.dev/pipelineRun={course.name},tekton.dev/pipelineRunUID!={course.uid}"
+        delete_task_runs(client, course.namespace, left)
+        try:
+            _persist(client, "POST", _task_runs(course.namespace), document)
+        except Abandoned:
+            log.debug("TaskRun %s is there already", document["metadata"]["name"])
+
+
+def _task_runs(namespace: str) -> str:
+    return f"{API}/namespaces/{namespace}/taskruns"
+
+
+def _persist(client: Client, method: str, path: str, body: Any) -> None:
+    """Send a request until it is answered for good."""
+    content_type = MERGE_PATCH if method == "PATCH" else "application/json"
+    while True:
+        try:
+            client.request(method, path, body, content_type)
+            return
+        except Refused as refused:
+            if refused.status < SERVER_ERROR and refused.status != TOO_MANY:
+                if refused.status not in (NOT_FOUND, CONFLICT):
+                    log.error("%s %s: %s", method, path, refused)
+                raise Abandoned(str(refused)) from refused
+            log.warning("%s %s, tried again: %s", method, path, refused)
+        except (OSError, http.client.HTTPException) as error:
+            log.warning("%s %s, tried again: %s", method, path, str(error) or type(error).__name__)
+        time.sleep(RETRY_SECONDS)
