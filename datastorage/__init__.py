@@ -1,0 +1,1 @@
+"""DataStorage: the audit service. HTTP in, SQL out."""

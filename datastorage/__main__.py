@@ -1,0 +1,110 @@
+"""The `datastorage` command: serve, migrate, openapi."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+import orjson
+from prometheus_client import CollectorRegistry, ProcessCollector
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from datastorage import logs, schema, service
+from datastorage.app import create_app
+from datastorage.clock import Clock
+from datastorage.configuration import load
+from datastorage.database_errors import describe
+from datastorage.engine import open_engine
+from datastorage.openapi import document
+from datastorage.settings import Settings, is_loopback
+from datastorage.waiting import Unreachable, wait_for_database
+from models.errors import Misconfigured
+
+log = logging.getLogger("datastorage")
+_config = click.option("--config", metavar="FILE", help="YAML file; wins over CONFIG_PATH.")
+
+
+@click.group()
+def main() -> None:
+    """Store audit events and find them again."""
+
+
+@main.command()
+@_config
+@click.option("--host", help="Where to listen; default 127.0.0.1.")
+@click.option("--port", help="Default 8080; 0 takes a free one.")
+def serve(config: str | None, host: str | None, port: str | None) -> None:
+    """Serve the HTTP API until SIGTERM."""
+    options = {"DATASTORAGE_SERVER_HOST": host, "DATASTORAGE_SERVER_PORT": port}
+    with _started(config, {name: value for name, value in options.items() if value is not None}) as (settings, engine):
+        listener = service.bind(settings.server)
+        if not is_loopback(settings.server.host):
+            log.warning("serving WITHOUT authentication beyond loopback (server.allow_unauthenticated=true)")
+        wait_for_database(engine, settings.database.connect_deadline)
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        app = create_app(engine, settings.database.pool_size, registry, Clock())
+        with engine.connect() as connection:
+            found = schema.current(connection)
+        if found != schema.head():
+            fields = {"found": found, "needed": schema.head()}
+            log.warning("not ready before `datastorage migrate` has run", extra={"fields": fields})
+        service.run(app, listener, settings.server)
+
+
+@main.command()
+@_config
+@click.option(
+    "--down-to", metavar="REVISION", help="Go down instead, losing what later revisions hold; `base` is empty."
+)
+def migrate(config: str | None, down_to: str | None) -> None:
+    """Bring the schema to the latest revision."""
+    with _started(config, {}) as (settings, engine):
+        wait_for_database(engine, settings.database.connect_deadline)
+        revision = schema.downgrade(engine, down_to) if down_to else schema.upgrade(engine)
+        log.info("migrated", extra={"fields": {"revision": revision}})
+
+
+@main.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    sys.stdout.write(orjson.dumps(document(), option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+@contextmanager
+def _started(config: str | None, options: dict[str, str]) -> Iterator[tuple[Settings, Engine]]:
+    """Read the settings and open the engine; turn what cannot work into one line and an exit code."""
+    logs.configure()
+    # As PID 1 of a container nothing ends the process by default.
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        settings = load(config, os.environ, options)
+        engine = open_engine(settings)
+    except Misconfigured as wrong:
+        sys.stderr.write(f"misconfigured: {wrong}\n")
+        raise SystemExit(2) from None
+    try:
+        yield settings, engine
+    except (Unreachable, OSError) as error:
+        sys.stderr.write(f"datastorage: {error}\n")
+        raise SystemExit(1) from None
+    except SQLAlchemyError as error:
+        sys.stderr.write(f"datastorage: the database refused: {describe(error)}\n")
+        raise SystemExit(1) from None
+    finally:
+        engine.dispose()
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    main()

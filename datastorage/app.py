@@ -1,0 +1,88 @@
+"""The HTTP application: routes, and in how many threads they may reach the database.
+
+Routes only read bodies on the event loop; parsing, checking and SQL run in threads. There are as many of them as
+connections, so that waiting happens here and never inside the pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from sqlalchemy import Engine
+
+from datastorage import problems, schema
+from datastorage.bodies import read_body
+from datastorage.clock import Clock
+from datastorage.engine import HEALTH_CONNECTIONS
+from datastorage.events import Answer, Events
+from datastorage.health import Health
+from datastorage.metrics import Metrics
+from datastorage.openapi import document
+from datastorage.repository import Repository
+from datastorage.requests import RequestLog
+from datastorage.settings import Driver
+
+AUDIT = "/api/v1/audit"
+
+
+def create_app(engine: Engine, pool_size: int, registry: CollectorRegistry, clock: Clock) -> FastAPI:
+    """Assemble the service around an engine."""
+    metrics = Metrics(registry)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app.openapi = document  # type: ignore[method-assign]
+    problems.install(app)
+    app.add_middleware(RequestLog, metrics=metrics, clock=clock)
+    _add_events(app, Events(Repository(engine), metrics, clock), engine, pool_size)
+    _add_health(app, Health(engine, schema.head()), registry)
+    return app
+
+
+def _add_events(app: FastAPI, events: Events, engine: Engine, pool_size: int) -> None:
+    write_slots = read_slots = CapacityLimiter(pool_size)
+    if engine.dialect.name == Driver.SQLITE:
+        # SQLite has one writer at a time, and its lock is polled: better to stand in line here.
+        write_slots, read_slots = CapacityLimiter(1), CapacityLimiter(max(1, pool_size - 1))
+
+    @app.post(f"{AUDIT}/events")
+    async def write_one(request: Request) -> Response:
+        return await _run(request, write_slots, events.write_one, await read_body(request))
+
+    @app.post(f"{AUDIT}/events/batch")
+    async def write_batch(request: Request) -> Response:
+        return await _run(request, write_slots, events.write_batch, await read_body(request))
+
+    @app.get(f"{AUDIT}/events")
+    async def find(request: Request) -> Response:
+        return await _run(request, read_slots, events.find, request.query_params.multi_items())
+
+
+def _add_health(app: FastAPI, health: Health, registry: CollectorRegistry) -> None:
+    # Connections of their own: a busy service is not a dead one.
+    slots = CapacityLimiter(HEALTH_CONNECTIONS)
+
+    @app.get("/health")
+    async def connected(request: Request) -> Response:
+        return await _run(request, slots, health.connected)
+
+    @app.get("/health/ready")
+    async def ready(request: Request) -> Response:
+        return await _run(request, slots, health.ready)
+
+    @app.get("/health/live")
+    async def live() -> Response:
+        return Response(b'{"status":"alive"}', media_type="application/json")
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _run(request: Request, slots: CapacityLimiter, work: Callable[..., Answer], *arguments: Any) -> Response:
+    answer = await to_thread.run_sync(work, *arguments, limiter=slots)
+    request.state.log.update(answer.log)
+    return Response(answer.content, answer.status, media_type="application/json")

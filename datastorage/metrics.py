@@ -1,0 +1,40 @@
+"""What DataStorage counts. The registry is given, so that a test has its own."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+_SERVICE = "datastorage"
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """The metrics of one service; those of the contract carry the label `service`."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+
+        def counter(name: str, about: str) -> Counter:
+            return Counter(name, about, ["service"], registry=registry).labels(_SERVICE)
+
+        self.written = counter("audit_events_written_total", "Events stored.")
+        self.resent = counter("audit_events_resent_total", "Events that were stored already and came again.")
+        self.conflicts = counter("audit_event_conflicts_total", "Requests with a taken event_id and another content.")
+        self.failed = counter("audit_batches_failed_total", "Writes that the database did not take.")
+        self.write_seconds = Histogram(
+            "audit_write_duration_seconds",
+            "One transaction of events.",
+            ["service"],
+            buckets=_SECONDS,
+            registry=registry,
+        ).labels(_SERVICE)
+        self.requests = Counter(
+            "datastorage_http_requests_total", "Requests answered.", ["method", "route", "status"], registry=registry
+        )
+        self.request_seconds = Histogram(
+            "datastorage_http_request_duration_seconds",
+            "From the first byte of the request to the last of the answer.",
+            ["method", "route"],
+            buckets=_SECONDS,
+            registry=registry,
+        )

@@ -1,0 +1,184 @@
+"""The OpenAPI 3.1 document. Written out here, because bodies are read and checked by hand; fields come from models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from datastorage.problems import MEDIA_TYPE, TITLES, TYPE_BASE
+from datastorage.query import DEFAULT_LIMIT, FILTERS, LARGEST_LIMIT
+from models.audit_fields import BATCH_SIZE, FIELDS, LARGEST_INTEGER, Field, Kind
+
+_EVENTS = "/api/v1/audit/events"
+_MOMENT = "An RFC 3339 date-time, YYYY-MM-DD (its first instant, UTC), or how long ago, such as 24h or 7d. Inclusive."
+
+
+def document() -> dict[str, Any]:
+    """Return the whole document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "DataStorage",
+            "version": "1.0.0",
+            "description": "Stores the audit events of the platform and finds them again.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": {
+            _EVENTS: {"post": _write_one(), "get": _find()},
+            f"{_EVENTS}/batch": {"post": _write_batch()},
+            "/health": {"get": _health("health", "Does the database answer?", ["healthy", "unhealthy"])},
+            "/health/ready": {"get": _health("ready", "Is the schema the latest, too?", ["ready", "not ready"])},
+            "/health/live": {
+                "get": _operation("live", "Is the process alive?", {"200": _json("Yes.", _ref("Health"))})
+            },
+            "/metrics": {"get": _operation("metrics", "Prometheus metrics.", {"200": _metrics()})},
+        },
+        "components": {"schemas": _schemas()},
+    }
+
+
+def _write_one() -> dict[str, Any]:
+    answers = {
+        "201": _json("Stored.", _ref("EventAnswer")),
+        "200": _json("Stored before with the same content; nothing was written.", _ref("EventAnswer")),
+        **_problems(400, 409, 413, 500, 503),
+    }
+    return _operation("writeEvent", "Store one event.", answers) | {"requestBody": _body(_ref("AuditEventRequest"))}
+
+
+def _write_batch() -> dict[str, Any]:
+    batch = {"type": "array", "items": _ref("AuditEventRequest"), "minItems": 1, "maxItems": BATCH_SIZE}
+    answers = {"201": _json("All are stored.", _ref("BatchAnswer")), **_problems(400, 409, 413, 500, 503)}
+    return _operation("writeEvents", "Store all events of an array, or none.", answers) | {"requestBody": _body(batch)}
+
+
+def _find() -> dict[str, Any]:
+    answers = {"200": _json("One page, newest first.", _ref("EventPage")), **_problems(400, 500, 503)}
+    return _operation("findEvents", "Find events.", answers) | {"parameters": _parameters()}
+
+
+def _parameters() -> list[dict[str, Any]]:
+    parameters = [
+        _parameter(name, {"type": "string", "enum": list(allowed)} if allowed else {"type": "string", "minLength": 1})
+        for name, allowed in FILTERS.items()
+    ]
+    parameters += [_parameter(name, {"type": "string"}, _MOMENT) for name in ("since", "until")]
+    limit = {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "default": DEFAULT_LIMIT}
+    offset = {"type": "integer", "minimum": 0, "maximum": LARGEST_INTEGER, "default": 0}
+    return [*parameters, _parameter("limit", limit), _parameter("offset", offset)]
+
+
+def _parameter(name: str, schema: dict[str, Any], about: str = "Exact match.") -> dict[str, Any]:
+    described = {} if schema["type"] == "integer" else {"description": about}
+    return {"name": name, "in": "query", "required": False, **described, "schema": schema}
+
+
+def _health(name: str, summary: str, words: list[str]) -> dict[str, Any]:
+    answers = {"200": _json(words[0].capitalize() + ".", _ref("Health"))}
+    return _operation(name, summary, answers | {"503": _json(words[1].capitalize() + ".", _ref("Health"))})
+
+
+def _operation(name: str, summary: str, answers: dict[str, Any]) -> dict[str, Any]:
+    return {"operationId": name, "summary": summary, "responses": answers}
+
+
+def _metrics() -> dict[str, Any]:
+    return {"description": "Text exposition.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+
+
+def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _problems(*statuses: int) -> dict[str, Any]:
+    about = {
+        400: "The body or a parameter breaks the contract.",
+        409: "An event_id was used with another content.",
+        413: "The body is too large.",
+        500: "The database refused.",
+        503: "The database cannot be reached; see Retry-After.",
+    }
+    content = {MEDIA_TYPE: {"schema": _ref("Problem")}}
+    answers = {str(status): {"description": about[status], "content": content} for status in statuses}
+    if "503" in answers:
+        answers["503"] = answers["503"] | {"headers": {"Retry-After": {"schema": {"type": "integer"}}}}
+    return answers
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _schemas() -> dict[str, Any]:
+    text = {"type": "string"}
+    number = {"type": "integer", "minimum": 0}
+    return {
+        "AuditEventRequest": {
+            "type": "object",
+            "required": [field.name for field in FIELDS if field.required],
+            "properties": {field.name: _property(field) for field in FIELDS},
+        },
+        "AuditEvent": {
+            "type": "object",
+            "required": [field.name for field in FIELDS] + ["recorded_at"],
+            "properties": {field.name: _property(field, stored=True) for field in FIELDS}
+            | {"recorded_at": {"type": "string", "format": "date-time", "description": "When it was stored."}},
+        },
+        "EventAnswer": _object(
+            event_id={"type": "string", "format": "uuid"},
+            event_timestamp={"type": "string", "format": "date-time"},
+            message=text,
+        ),
+        "BatchAnswer": _object(
+            event_ids={"type": "array", "items": {"type": "string", "format": "uuid"}}, message=text
+        ),
+        "EventPage": _object(data={"type": "array", "items": _ref("AuditEvent")}, pagination=_ref("Pagination")),
+        "Pagination": _object(limit=number, offset=number, total=number, has_more={"type": "boolean"}),
+        "Health": {"type": "object", "required": ["status"], "properties": {"status": text, "database": text}},
+        "Problem": _problem_schema(),
+    }
+
+
+def _problem_schema() -> dict[str, Any]:
+    error = {
+        "type": "object",
+        "required": ["field", "message"],
+        "properties": {"index": {"type": "integer"}, "field": {"type": "string"}, "message": {"type": "string"}},
+    }
+    schema = _object(
+        type={"type": "string", "enum": [TYPE_BASE + slug for slug in TITLES]},
+        title={"type": "string"},
+        status={"type": "integer"},
+        detail={"type": "string"},
+        instance={"type": "string"},
+    )
+    schema["properties"] |= {
+        "errors": {"type": "array", "items": error, "description": "Every bad field."},
+        "event_id": {"type": "string", "format": "uuid", "description": "The id in conflict."},
+        "index": {"type": "integer", "description": "Its place in the batch."},
+    }
+    return schema
+
+
+def _object(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def _property(field: Field, *, stored: bool = False) -> dict[str, Any]:
+    kind = "string" if field.kind in (Kind.UUID, Kind.INSTANT) else field.kind.value
+    always = field.required or (stored and (field.default is not None or field.name == "event_id"))
+    schema: dict[str, Any] = {"type": kind if always else [kind, "null"], "description": field.about}
+    if field.kind in (Kind.UUID, Kind.INSTANT):
+        schema["format"] = field.kind.value
+    if field.kind is Kind.INTEGER:
+        schema |= {"minimum": 0, "maximum": LARGEST_INTEGER}
+    if field.allowed:
+        schema["enum"] = list(field.allowed)
+    elif field.longest:
+        schema |= {"minLength": field.shortest, "maxLength": field.longest}
+    if field.default is not None and not stored:
+        schema["description"] += f" Default: {field.default}."
+    return schema

@@ -1,0 +1,95 @@
+"""Reading the query of `GET /events`: parameter text in, a checked query or the list of everything wrong out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from models.audit_fields import CATEGORIES, LARGEST_INTEGER, OUTCOMES
+from models.audit_request import FieldProblem, InvalidEvent
+from models.audit_values import check_characters, parse_rfc3339
+
+DEFAULT_LIMIT = 50
+LARGEST_LIMIT = 1000
+# Equality filters, and what each may be.
+FILTERS: dict[str, tuple[str, ...]] = {
+    "event_type": (),
+    "event_category": CATEGORIES,
+    "event_outcome": OUTCOMES,
+    "severity": (),
+    "correlation_id": (),
+}
+_AGO = re.compile(r"([0-9]{1,9})([smhd])")
+_AGO_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+# A plus sign that was not percent-encoded arrives as a space.
+_LOST_PLUS = re.compile(r" ([0-9]{2}:[0-9]{2})$")
+_FORMS = "must be an RFC 3339 date-time, YYYY-MM-DD, or how long ago, such as 24h or 7d"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to look for, newest first. `since` and `until` are both inclusive."""
+
+    filters: tuple[tuple[str, str], ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int = DEFAULT_LIMIT
+    offset: int = 0
+
+
+def read_query(parameters: Iterable[tuple[str, str]], *, now: datetime) -> Query:
+    """Check the parameters; unknown ones are ignored. Raises InvalidEvent naming every bad one."""
+    readers: dict[str, Callable[[str], Any]] = {name: _filter(allowed) for name, allowed in FILTERS.items()}
+    readers |= {"since": lambda text: _instant(text, now), "until": lambda text: _instant(text, now)}
+    readers |= {"limit": _whole(1, LARGEST_LIMIT), "offset": _whole(0, LARGEST_INTEGER)}
+    values: dict[str, Any] = {}
+    problems = []
+    for name, text in parameters:
+        if name not in readers:
+            continue
+        try:
+            if name in values:
+                raise ValueError("must be given once")
+            values[name] = None
+            values[name] = readers[name](text)
+        except ValueError as error:
+            problems.append(FieldProblem(name, str(error)))
+    if problems:
+        raise InvalidEvent(tuple(problems))
+    filters = tuple((name, values.pop(name)) for name in FILTERS if name in values)
+    return Query(filters, **values)
+
+
+def _filter(allowed: tuple[str, ...]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not text:
+            raise ValueError("must not be empty")
+        if allowed and text not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}")
+        return check_characters(text)
+
+    return read
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,19}", text) or not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def _instant(text: str, now: datetime) -> datetime:
+    try:
+        if match := _AGO.fullmatch(text):
+            return now - timedelta(**{_AGO_UNITS[match[2]]: int(match[1])})
+        if _DAY.fullmatch(text):
+            return datetime.fromisoformat(text).replace(tzinfo=UTC)
+        return parse_rfc3339(_LOST_PLUS.sub(r"+\1", text))
+    except (ValueError, OverflowError):
+        raise ValueError(_FORMS) from None

@@ -1,0 +1,141 @@
+"""Storing and finding audit events: one transaction a batch, all of it or nothing.
+
+An event is unique by its row in `audit_event_ids`; who inserts that row first stores the event. Ids are inserted in
+sorted order, so that two batches that overlap wait for each other in one direction and never deadlock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from datastorage.engine import reading, writing
+from datastorage.query import Query
+from models.audit_request import AuditRecord
+from models.tables import audit_event_ids, audit_events
+
+_FIELDS = [column.name for column in audit_events.c if column.name not in ("sequence", "recorded_at")]
+_SHOWN = [column for column in audit_events.c if column.name != "sequence"]
+_SHOWN_NAMES = [str(column.name) for column in _SHOWN]
+_INSERT_IGNORE = {
+    "postgresql": postgresql.insert(audit_event_ids).on_conflict_do_nothing().returning(audit_event_ids.c.event_id),
+    "sqlite": sqlite.insert(audit_event_ids).on_conflict_do_nothing().returning(audit_event_ids.c.event_id),
+}
+
+
+class EventConflict(Exception):
+    """An id is taken by another content. `index` is the place in the batch."""
+
+    def __init__(self, index: int, event_id: UUID) -> None:
+        super().__init__(f"event_id {event_id} was used with another content")
+        self.index = index
+        self.event_id = event_id
+
+
+class UnknownParent(Exception):
+    """Parents that are neither stored nor earlier in the batch; `indexes` are the places of their children."""
+
+    def __init__(self, indexes: tuple[int, ...]) -> None:
+        super().__init__("parent_event_id does not exist")
+        self.indexes = indexes
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of the rows that match, newest first, and how many match in all."""
+
+    rows: Sequence[dict[str, Any]]
+    total: int
+
+
+class Repository:
+    """The audit events of one database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._writing = writing(engine)
+        self._reading = reading(engine)
+
+    def store(self, records: Sequence[AuditRecord], recorded_at: datetime) -> frozenset[UUID]:
+        """Store what is not stored yet and return the ids that are new.
+
+        Raises:
+            EventConflict: an id was used with another content, there or earlier in this batch.
+            UnknownParent: a parent does not exist.
+        """
+        unique = _unique(records)
+        with self._writing.begin() as connection:
+            _check_parents(connection, records)
+            fresh = _claim_ids(connection, unique)
+            if len(fresh) < len(unique):
+                _check_known(connection, records, unique.keys() - fresh)
+            rows = [_row(record, recorded_at) for event_id, record in unique.items() if event_id in fresh]
+            if rows:
+                connection.execute(insert(audit_events), rows)
+        return fresh
+
+    def find(self, query: Query) -> Page:
+        """Return one page and the total, both of the same snapshot."""
+        wanted = _conditions(query)
+        order = (audit_events.c.event_timestamp.desc(), audit_events.c.sequence.desc())
+        page = select(*_SHOWN).where(*wanted).order_by(*order).limit(query.limit).offset(query.offset)
+        with self._reading.begin() as connection:
+            total = connection.execute(select(func.count()).select_from(audit_events).where(*wanted)).scalar_one()
+            rows = [dict(zip(_SHOWN_NAMES, row, strict=True)) for row in connection.execute(page)]
+        return Page(rows, total)
+
+
+def _unique(records: Sequence[AuditRecord]) -> dict[UUID, AuditRecord]:
+    unique: dict[UUID, AuditRecord] = {}
+    for index, record in enumerate(records):
+        first = unique.setdefault(record.event_id, record)
+        if first.content_hash != record.content_hash:
+            raise EventConflict(index, record.event_id)
+    return unique
+
+
+def _check_parents(connection: Connection, records: Sequence[AuditRecord]) -> None:
+    earlier: set[UUID] = set()
+    outside: dict[int, UUID] = {}
+    for index, record in enumerate(records):
+        if record.parent_event_id is not None and record.parent_event_id not in earlier:
+            outside[index] = record.parent_event_id
+        earlier.add(record.event_id)
+    if not outside:
+        return
+    ids = audit_event_ids.c.event_id
+    stored = set(connection.execute(select(ids).where(ids.in_(set(outside.values())))).scalars())
+    missing = tuple(index for index, parent in outside.items() if parent not in stored)
+    if missing:
+        raise UnknownParent(missing)
+
+
+def _claim_ids(connection: Connection, unique: Mapping[UUID, AuditRecord]) -> frozenset[UUID]:
+    claims = [{"event_id": key, "content_hash": unique[key].content_hash} for key in sorted(unique)]
+    return frozenset(connection.execute(_INSERT_IGNORE[connection.dialect.name], claims).scalars())
+
+
+def _check_known(connection: Connection, records: Sequence[AuditRecord], known: set[UUID]) -> None:
+    found = connection.execute(select(audit_event_ids).where(audit_event_ids.c.event_id.in_(known)))
+    hashes: dict[UUID, bytes] = {event_id: bytes(content_hash) for event_id, content_hash in found}
+    for index, record in enumerate(records):
+        if hashes.get(record.event_id, record.content_hash) != record.content_hash:
+            raise EventConflict(index, record.event_id)
+
+
+def _row(record: AuditRecord, recorded_at: datetime) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in _FIELDS} | {"recorded_at": recorded_at}
+
+
+def _conditions(query: Query) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [audit_events.c[name] == value for name, value in query.filters]
+    if query.since is not None:
+        conditions.append(audit_events.c.event_timestamp >= query.since)
+    if query.until is not None:
+        conditions.append(audit_events.c.event_timestamp <= query.until)
+    return conditions

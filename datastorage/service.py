@@ -1,0 +1,55 @@
+"""Running the application under uvicorn: a bound socket first, requests until a signal, accepted ones finished."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from datastorage.settings import ServerSettings
+
+log = logging.getLogger("datastorage")
+
+
+def bind(server: ServerSettings) -> socket.socket:
+    """Listen where the settings say. Raises OSError when the address is taken or not of this machine."""
+    family, kind, protocol, _, address = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Return where a bound socket is reached."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def run(app: FastAPI, listener: socket.socket, server: ServerSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what was accepted and return."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(server.shutdown_timeout.total_seconds()),
+    )
+    # uvicorn raises the signal again when it has stopped; that must not end the process with its code.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _ignore)
+    log.info("listening", extra={"fields": {"url": url_of(listener)}})
+    uvicorn.Server(config).run(sockets=[listener])
+    log.info("stopped")
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    return

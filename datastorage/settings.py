@@ -1,0 +1,187 @@
+"""The settings of DataStorage and how they are read: file over default, environment over file.
+
+A variable is `DATASTORAGE_<GROUP>_<KEY>`. Where the database is, is said either by `database.url` or by its parts;
+a URL in the environment replaces the parts in the file.
+"""
+
+# ruff: noqa: RUF009 -- a key declares its kind and its reason where its default stands
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from enum import StrEnum
+from ipaddress import ip_address
+from typing import Any, TypeVar
+
+from models.errors import Misconfigured
+from models.setting_kinds import ChoiceKind, DurationKind, FlagKind, Kind, TextKind, WholeKind
+
+T = TypeVar("T")
+
+PREFIX = "DATASTORAGE_"
+_LINE = r"[^\x00-\x1f]{1,4096}"
+_SECOND = timedelta(seconds=1)
+
+
+class Driver(StrEnum):
+    """The databases that DataStorage speaks."""
+
+    SQLITE = "sqlite"
+    POSTGRESQL = "postgresql"
+
+
+def _key(default: T, kind: Kind[T], why: str) -> T:
+    declared: T = field(default=default, metadata={"kind": kind, "why": why})
+    return declared
+
+
+def _span(low: timedelta, high: timedelta) -> DurationKind:
+    return DurationKind(low, high)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where the service listens."""
+
+    host: str = _key("127.0.0.1", TextKind("a host name or an address", r"[A-Za-z0-9._:-]{1,253}"), "loopback only")
+    port: int = _key(8080, WholeKind(0, 65535), "0 takes a free one and says which")
+    allow_unauthenticated: bool = _key(False, FlagKind(), "must be set to listen beyond loopback without tokens")
+    shutdown_timeout: timedelta = _key(30 * _SECOND, _span(_SECOND, 600 * _SECOND), "for accepted requests to finish")
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """Where the database is and how long it may take."""
+
+    url: str = _key(
+        "", TextKind("sqlite:///FILE or postgresql://HOST[:PORT]/NAME", r"(sqlite:///|postgresql://)[^\s]{1,4096}"), ""
+    )
+    driver: Driver = _key(Driver.SQLITE, ChoiceKind(Driver), "")
+    host: str = _key("127.0.0.1", TextKind("a host name, an address or a socket directory", _LINE), "PostgreSQL only")
+    port: int = _key(5432, WholeKind(1, 65535), "PostgreSQL only")
+    name: str = _key("datastorage.db", TextKind("a database name, for SQLite a file", _LINE), "")
+    user: str = _key("", TextKind("a user name"), "PostgreSQL only; a secret file's username wins")
+    secret_file: str = _key("", TextKind("a path"), "YAML with the keys username and password")
+    pool_size: int = _key(10, WholeKind(1, 200), "connections that do work; two more answer health checks")
+    statement_timeout: timedelta = _key(10 * _SECOND, _span(_SECOND / 10, 600 * _SECOND), "then 503")
+    lock_timeout: timedelta = _key(5 * _SECOND, _span(_SECOND / 10, 600 * _SECOND), "then 503")
+    connect_deadline: timedelta = _key(60 * _SECOND, _span(_SECOND / 10, 3600 * _SECOND), "waiting at start")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the operator can say. `password` comes from the secret file alone and never shows."""
+
+    server: ServerSettings
+    database: DatabaseSettings
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
+_GROUPS: Mapping[str, type[Any]] = {"server": ServerSettings, "database": DatabaseSettings}
+_KINDS: Mapping[str, Kind[Any]] = {
+    f"{group}.{declared.name}": declared.metadata["kind"]
+    for group, shape in _GROUPS.items()
+    for declared in fields(shape)
+}
+_VARIABLES: Mapping[str, str] = {PREFIX + name.replace(".", "_").upper(): name for name in _KINDS}
+_PARTS = ("driver", "host", "port", "name", "user")
+
+
+def parse_settings(document: object, environ: Mapping[str, str], secret: Mapping[str, str]) -> Settings:
+    """Build the settings from a parsed file, an environment and a secret file's keys.
+
+    Raises:
+        Misconfigured: one line with the key, its value and what is allowed.
+    """
+    in_file, in_environment = _from_document(document), _from_environment(environ)
+    if "database.url" in in_environment:
+        in_file = {
+            name: value for name, value in in_file.items() if name not in {f"database.{part}" for part in _PARTS}
+        }
+    given = {**in_file, **in_environment}
+    parts = [f"database.{part}" for part in _PARTS if f"database.{part}" in given]
+    if given.get("database.url") and parts:
+        raise Misconfigured(f"{parts[0]}={given[parts[0]]}: allowed only without database.url")
+    read: dict[str, dict[str, object]] = {group: {} for group in _GROUPS}
+    for name, value in given.items():
+        group, _, key = name.partition(".")
+        read[group][key] = _read(name, value)
+    settings = Settings(
+        ServerSettings(**read["server"]),  # type: ignore[arg-type]
+        DatabaseSettings(**read["database"]),  # type: ignore[arg-type]
+        secret.get("username", ""),
+        secret.get("password", ""),
+    )
+    _check_exposure(settings.server)
+    return settings
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine reaches an address; a name other than localhost counts as outside."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_exposure(server: ServerSettings) -> None:
+    if not is_loopback(server.host) and not server.allow_unauthenticated:
+        raise Misconfigured(
+            f"server.host={server.host}: allowed without authentication is a loopback address, "
+            "or any with server.allow_unauthenticated=true"
+        )
+
+
+def _from_document(document: object) -> dict[str, object]:
+    given: dict[str, object] = {}
+    for group, keys in _mapping("configuration file", document).items():
+        if group not in _GROUPS:
+            raise Misconfigured(f"{group}: unknown group; allowed are {', '.join(_GROUPS)}")
+        for key, value in _mapping(str(group), keys).items():
+            name = f"{group}.{key}"
+            if name not in _KINDS:
+                raise Misconfigured(f"{name}={_shown(name, value)}: unknown key; allowed are {_keys_of(str(group))}")
+            given[name] = value
+    return given
+
+
+def _mapping(name: str, value: object) -> Mapping[object, object]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise Misconfigured(f"{name}={str(value)[:80]!r}: allowed is a group of keys")
+    return value
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
+    given: dict[str, object] = {}
+    for variable, value in environ.items():
+        group = variable.removeprefix(PREFIX).partition("_")[0].lower()
+        if variable in _VARIABLES:
+            given[_VARIABLES[variable]] = value
+        elif variable.startswith(PREFIX) and group in _GROUPS:
+            # Other groups are not ours: Kubernetes itself sets DATASTORAGE_SERVICE_HOST and the like.
+            raise Misconfigured(f"{variable}={_shown(variable, value)}: unknown key; allowed are {_keys_of(group)}")
+    return given
+
+
+def _keys_of(group: str) -> str:
+    return ", ".join(declared.name for declared in fields(_GROUPS[group]))
+
+
+def _read(name: str, value: object) -> object:
+    kind = _KINDS[name]
+    try:
+        return kind.read(value)
+    except (ValueError, TypeError):
+        # Not chained: the cause may quote a value that must not be shown.
+        raise Misconfigured(f"{name}={_shown(name, value)}: allowed is {kind.allowed}") from None
+
+
+def _shown(name: str, value: object) -> str:
+    if re.search(r"pass|secret", name, re.IGNORECASE):
+        return "***"
+    return re.sub(r"//[^/]*@", "//***@", str(value))[:80]
