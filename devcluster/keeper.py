@@ -143,11 +143,13 @@ class Keeper:
 
     def _stop(self) -> None:
         # The API server does not end once etcd is gone, so it goes first; the clients of both go before.
-        servers = [self._running.pop(name, None) for name in ("kube-apiserver", "etcd")]
+        apiserver, etcd = (self._running.pop(name, None) for name in ("kube-apiserver", "etcd"))
         processes.stop(list(self._running.values()), _GRACE)
-        for server in servers:
-            if server is not None:
-                processes.stop([server], _GRACE)
+        if apiserver is not None:
+            stored = etcd is not None and etcd.poll() is None
+            processes.stop([apiserver], _GRACE if stored else 0.0)
+        if etcd is not None:
+            processes.stop([etcd], _GRACE)
 
     def _tell(self, **changes: object) -> None:
         self._record = replace(self._record, **changes)  # type: ignore[arg-type]

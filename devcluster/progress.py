@@ -68,7 +68,7 @@ class Progress:
     def _tick(self) -> None:
         while not self._ended.wait(_TERMINAL_EVERY if self._terminal else _LOG_EVERY):
             elapsed = _clock(time.monotonic() - self._started)
-            line = f"{self._title}: {elapsed} of about {_clock(self._usual)}"
+            line = f"{self._title}: {elapsed} (usually {_clock(self._usual)})"
             if self._compiled:
                 line += f", {self._compiled} packages compiled"
             if self._terminal:
