@@ -58,11 +58,11 @@ HoldView = GateClosed | Free | Mine | Busy
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One held target, for people: `wfe locks` and the resync. `waiting` is the length of its line."""
+    """One held target and its owner, for listings and the resync. `waiting` is the length of its line."""
 
     target: str
-    holder: Key
-    holder_uid: str
+    key: Key
+    uid: str
     fence: int
     since: datetime
     waiting: int

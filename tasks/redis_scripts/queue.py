@@ -30,6 +30,11 @@ class Kick:
     key: Key
     delay: timedelta
 
+    @classmethod
+    def now(cls, key: Key) -> Kick:
+        """Return the message that must arrive at once."""
+        return cls(key, timedelta())
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -47,7 +52,7 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class NotDue:
-    """The key wants no pass yet. `delay`: kick again after it; None: nothing to do, a message or the sweep comes."""
+    """The key wants no pass yet. `delay`: send Kick(key, delay), it counts as sent; None: nothing to do."""
 
     delay: timedelta | None
 

@@ -115,6 +115,7 @@ class QueueMachine(RuleBasedStateMachine):
         """Everything that was wanted gets its pass, with nothing but the sweep to help."""
         unserved = set(self.world.wanted) | set(self.world.current)
         self.world.messages.clear()
+        self.world.lossy.update(KEYS)
         for _ in range(12):
             self.clock.advance(CLAIM + KICK_AGAIN)
             for key in self.queue.overdue(100):
@@ -179,7 +180,7 @@ class QueueMachine(RuleBasedStateMachine):
     def _a_message_exists(self, key: Key) -> None:
         """While none was lost there is one for each wish within the horizon, unless the end of a pass will send it."""
         now, at, known = self.clock.now, self.world.wanted.get(key), self.world.current.get(key)
-        if key in self.world.lossy or at is None or known is not None or at > now + HORIZON:
+        if key in self.world.lossy or at is None or at > now + HORIZON or (known and known[1] > now):
             return
         assert any(message.key == key and message.fires <= max(at, now) for message in self.world.messages)
 
