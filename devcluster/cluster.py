@@ -96,7 +96,13 @@ class Cluster:
             api.wait_established([item for item in documents if item["kind"] == "CustomResourceDefinition"], 30.0)
 
     def login(self, user: str, groups: Iterable[str] = ()) -> Path:
-        """Write a kubeconfig for another user of this cluster, who has the rights RBAC gives, and return its path."""
+        """Write a kubeconfig for another user of this cluster, who has the rights RBAC gives, and return its path.
+
+        Raises:
+            UsageError: the cluster was there before us, so that its authority's key is not ours.
+        """
+        if self.record is None:
+            raise UsageError("only a cluster started here can give logins")
         authority = Authority(self.directory / "pki", datetime.now(UTC))
         file = f"user-{secrets.token_hex(4)}"
         client = authority.client(file, user, groups)

@@ -117,7 +117,8 @@ def etcd(layout: Layout) -> Component:
         f"--advertise-client-urls={client}",
         f"--listen-peer-urls={peer}",
         f"--initial-advertise-peer-urls={peer}",
-        f"--initial-cluster=default={peer}",
+        f"--initial-cluster={NODE}={peer}",
+        f"--name={NODE}",
         "--unsafe-no-fsync",
         "--log-level=warn",
     )
