@@ -1,0 +1,92 @@
+"""Where a local stack keeps its files, and on which ports its parts listen. Loopback only."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from devcluster.places import state_root
+
+LOOPBACK = "127.0.0.1"
+_LONGEST_SOCKET_PATH = 100  # bytes; the kernel takes 107
+
+
+def stacks_root() -> Path:
+    """Return the directory that holds one directory for each stack."""
+    return state_root().parent / "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The files of one stack."""
+
+    root: Path
+
+    @property
+    def record(self) -> Path:
+        return self.root / "stack.json"
+
+    @property
+    def settings(self) -> Path:
+        return self.root / "settings.yaml"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The login of the parts, where they have one of their own."""
+        return self.root / "executor.kubeconfig"
+
+    @property
+    def supervisor_config(self) -> Path:
+        return self.root / "supervisord.conf"
+
+    @property
+    def supervisor_log(self) -> Path:
+        return self.logs / "supervisord.log"
+
+    @property
+    def flower_password(self) -> Path:
+        return self.root / "flower-password"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def storage(self) -> Path:
+        return self.root / "storage"
+
+    @property
+    def empty(self) -> Path:
+        """The working directory of every part: Celery puts the current directory first on sys.path."""
+        return self.root / "empty"
+
+    def log(self, part: str) -> Path:
+        return self.logs / f"{part}.log"
+
+    def make(self) -> None:
+        """Create the directories, for this user alone."""
+        self.root.mkdir(parents=True, mode=0o700, exist_ok=True)
+        self.root.chmod(0o700)
+        for directory in (self.logs, self.storage, self.empty):
+            directory.mkdir(exist_ok=True)
+
+
+def fits_socket(path: Path) -> bool:
+    """Say whether a Unix socket can have this path."""
+    return len(str(path).encode()) <= _LONGEST_SOCKET_PATH
+
+
+def choose_ports(wanted: Iterable[str], given: Mapping[str, int]) -> dict[str, int]:
+    """Return a port for each name: the given one, else one that is free now."""
+    probes = {}
+    try:
+        for name in wanted:
+            if name not in given:
+                probes[name] = socket.create_server((LOOPBACK, 0))
+        free = {name: probe.getsockname()[1] for name, probe in probes.items()}
+    finally:
+        for probe in probes.values():
+            probe.close()
+    return {**free, **{name: port for name, port in given.items() if name in wanted}}

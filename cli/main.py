@@ -1,0 +1,55 @@
+"""The entry point: `wfe COMMAND`, also as `kubectl wfe COMMAND`. Errors are one line; exit codes 0, 1, 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from cli.errors import CommandError, UsageError
+from cli.local.commands import local
+from cli.options import Chosen, Output, common
+from models.errors import ExecutorError, Misconfigured
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@common(*Output)
+@click.pass_context
+def wfe(context: click.Context, chosen: Chosen) -> None:
+    """Ask about WorkflowExecutions, and run the executor on this machine."""
+    context.obj = chosen
+
+
+wfe.add_command(local)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    name = Path(sys.argv[0]).name
+    try:
+        wfe(prog_name="kubectl wfe" if name == "kubectl-wfe" else "wfe", standalone_mode=False)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        # Who read our output has gone; Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except (UsageError, Misconfigured) as error:
+        _fail(str(error), 2)
+    except (CommandError, ExecutorError) as error:
+        _fail(str(error), 1)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
