@@ -22,6 +22,10 @@ T = TypeVar("T")
 
 PREFIX = "DATASTORAGE_"
 _LINE = r"[^\x00-\x1f]{1,4096}"
+# SQLite in memory is refused: each connection would see a database of its own.
+_URL = r"(sqlite:///(?!:memory:)|postgresql://)[^\s]{1,4096}"
+_URL_FORMS = "sqlite:///FILE or postgresql://HOST[:PORT]/NAME"
+_NAME = r"(?!:memory:)" + _LINE
 _SECOND = timedelta(seconds=1)
 
 
@@ -32,8 +36,8 @@ class Driver(StrEnum):
     POSTGRESQL = "postgresql"
 
 
-def _key(default: T, kind: Kind[T], why: str) -> T:
-    declared: T = field(default=default, metadata={"kind": kind, "why": why})
+def _key(default: T, kind: Kind[T], why: str, *, shown: bool = True) -> T:
+    declared: T = field(default=default, metadata={"kind": kind, "why": why}, repr=shown)
     return declared
 
 
@@ -55,13 +59,13 @@ class ServerSettings:
 class DatabaseSettings:
     """Where the database is and how long it may take."""
 
-    url: str = _key(
-        "", TextKind("sqlite:///FILE or postgresql://HOST[:PORT]/NAME", r"(sqlite:///|postgresql://)[^\s]{1,4096}"), ""
-    )
-    driver: Driver = _key(Driver.SQLITE, ChoiceKind(Driver), "")
+    url: str = _key("", TextKind(_URL_FORMS, _URL), "instead of the five parts below", shown=False)
+    driver: Driver = _key(Driver.SQLITE, ChoiceKind(Driver), "embedded unless said otherwise")
     host: str = _key("127.0.0.1", TextKind("a host name, an address or a socket directory", _LINE), "PostgreSQL only")
     port: int = _key(5432, WholeKind(1, 65535), "PostgreSQL only")
-    name: str = _key("datastorage.db", TextKind("a database name, for SQLite a file", _LINE), "")
+    name: str = _key(
+        "datastorage.db", TextKind("a database name, for SQLite a file", _NAME), "in the working directory"
+    )
     user: str = _key("", TextKind("a user name"), "PostgreSQL only; a secret file's username wins")
     secret_file: str = _key("", TextKind("a path"), "YAML with the keys username and password")
     pool_size: int = _key(10, WholeKind(1, 200), "connections that do work; two more answer health checks")

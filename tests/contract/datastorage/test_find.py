@@ -1,0 +1,156 @@
+"""Finding: each filter, the order, the pages, and pages while others insert."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.contract.datastorage.conftest import Event
+
+
+@pytest.fixture
+def stored(client: httpx.Client, event: Event) -> httpx.Client:
+    """Store five events; 3 and 4 have the same instant."""
+    batch = [
+        event(1, event_timestamp="2026-02-25T00:00:00Z", severity="low"),
+        event(2, event_timestamp="2026-02-28T12:00:00Z", event_type="workflow.failed", event_outcome="failure"),
+        event(3, event_timestamp="2026-03-01T00:00:00Z", event_category="gateway"),
+        event(4, event_timestamp="2026-03-01T00:00:00Z", correlation_id="rr-2"),
+        event(5, event_timestamp="2026-03-01T11:00:00.000001Z"),
+    ]
+    assert client.post("/events/batch", json=batch).status_code == 201
+    return client
+
+
+def found(client: httpx.Client, **parameters: Any) -> list[int]:
+    """Return the numbers of the events found, in order."""
+    response = client.get("/events", params=parameters)
+    assert response.status_code == 200, response.text
+    return [int(row["event_id"][-4:], 16) for row in response.json()["data"]]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "numbers"),
+    [
+        ({}, [5, 4, 3, 2, 1]),
+        ({"event_type": "workflow.failed"}, [2]),
+        ({"event_type": "workflow"}, []),
+        ({"event_category": "gateway"}, [3]),
+        ({"event_outcome": "failure"}, [2]),
+        ({"severity": "low"}, [1]),
+        ({"correlation_id": "rr-2"}, [4]),
+        ({"correlation_id": "rr-1", "severity": "info", "event_outcome": "success"}, [5, 3]),
+        ({"since": "2026-03-01T00:00:00Z"}, [5, 4, 3]),
+        ({"since": "2026-03-01"}, [5, 4, 3]),
+        ({"since": "2026-03-01T01:00:00+01:00"}, [5, 4, 3]),
+        ({"until": "2026-03-01"}, [4, 3, 2, 1]),
+        ({"until": "2026-02-28T23:59:59.999999Z"}, [2, 1]),
+        ({"since": "24h"}, [5, 4, 3, 2]),
+        ({"since": "1h"}, [5]),
+        ({"since": "7d"}, [5, 4, 3, 2, 1]),
+        ({"since": "7d", "until": "2d"}, [1]),
+        ({"since": "2026-03-01", "until": "2026-02-01"}, []),
+        ({"limit": 2}, [5, 4]),
+        ({"limit": 2, "offset": 1}, [4, 3]),
+        ({"offset": 2**63 - 1}, []),
+        ({"unknown": "x"}, [5, 4, 3, 2, 1]),
+    ],
+)
+def test_filters(stored: httpx.Client, parameters: dict[str, Any], numbers: list[int]) -> None:
+    assert found(stored, **parameters) == numbers
+
+
+def test_a_plus_sign_that_was_not_encoded(stored: httpx.Client) -> None:
+    assert len(stored.get("/events?since=2026-03-01T01:00:00+01:00").json()["data"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("limit", "offset", "rows", "more"),
+    [(2, 0, 2, True), (2, 3, 2, False), (2, 4, 1, False), (1000, 0, 5, False), (5, 5, 0, False), (1, 9, 0, False)],
+)
+def test_pagination(stored: httpx.Client, limit: int, offset: int, rows: int, more: bool) -> None:
+    answer = stored.get("/events", params={"limit": limit, "offset": offset}).json()
+    assert len(answer["data"]) == rows
+    assert answer["pagination"] == {"limit": limit, "offset": offset, "total": 5, "has_more": more}
+
+
+def test_default_page(client: httpx.Client, event: Event) -> None:
+    client.post("/events/batch", json=[event(n) for n in range(1, 61)])
+    answer = client.get("/events").json()
+    assert len(answer["data"]) == 50
+    assert answer["pagination"] == {"limit": 50, "offset": 0, "total": 60, "has_more": True}
+
+
+def test_equal_instants_come_in_reverse_order_of_insertion(client: httpx.Client, event: Event) -> None:
+    numbers = [5, 900, 3, 77, 12]
+    client.post("/events/batch", json=[event(number) for number in numbers])
+    client.post("/events", json=event(1))
+    assert found(client) == [1, *reversed(numbers)]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "fields"),
+    [
+        ({"limit": "0"}, {"limit"}),
+        ({"limit": "1001", "offset": "-1"}, {"limit", "offset"}),
+        ({"limit": "1_0"}, {"limit"}),
+        ({"limit": "١"}, {"limit"}),
+        ({"offset": str(2**63)}, {"offset"}),
+        ({"since": "yesterday", "until": "2026-02-30"}, {"since", "until"}),
+        ({"since": "999999999d"}, {"since"}),
+        ({"since": ""}, {"since"}),
+        ({"event_category": "nothing"}, {"event_category"}),
+        ({"event_outcome": ""}, {"event_outcome"}),
+        ({"correlation_id": "a\x00"}, {"correlation_id"}),
+        ({"severity": ["a", "b"]}, {"severity"}),
+    ],
+)
+def test_names_every_bad_parameter(client: httpx.Client, parameters: dict[str, Any], fields: set[str]) -> None:
+    response = client.get("/events", params=parameters)
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/problem+json"
+    document = response.json()
+    assert document["type"] == "https://kubernaut.ai/problems/validation-error"
+    assert {error["field"] for error in document["errors"]} == fields
+
+
+def test_pages_under_inserts_skip_nothing(client: httpx.Client, event: Event) -> None:
+    """What was there when the walk began is seen by offsets, and nothing twice when the walk is bounded in time."""
+    client.post("/events/batch", json=[event(n) for n in range(1, 101)])
+    seen: list[int] = []
+    offset = 0
+    while True:
+        answer = client.get("/events", params={"limit": 7, "offset": offset, "until": "2026-03-01T11:59:00Z"}).json()
+        seen += [int(row["event_id"][-4:], 16) for row in answer["data"]]
+        assert answer["pagination"]["total"] == 100
+        if not answer["pagination"]["has_more"]:
+            break
+        offset += 7
+        client.post("/events", json=event(1000 + offset, event_timestamp="2026-03-01T11:59:30Z"))
+    assert seen == list(range(100, 0, -1))
+
+
+def test_total_and_page_are_of_one_snapshot(client: httpx.Client, event: Event) -> None:
+    """While others insert, a page that is full up to the total never says that there is more."""
+    stop = threading.Event()
+
+    def insert() -> None:
+        number = 1
+        while not stop.is_set():
+            client.post("/events/batch", json=[event(number + n) for n in range(10)])
+            number += 10
+
+    writer = threading.Thread(target=insert)
+    writer.start()
+    try:
+        for _ in range(60):
+            answer = client.get("/events", params={"limit": 1000}).json()
+            total = answer["pagination"]["total"]
+            assert len(answer["data"]) == min(total, 1000)
+            assert total % 10 == 0
+    finally:
+        stop.set()
+        writer.join()
