@@ -144,7 +144,8 @@ class Publisher:
     def run(self) -> None:
         """Publish until `stop`."""
         while True:
-            keys, hot = self._dirty.take(0 if self._stop.is_set() else IDLE)
+            at_once = self._stop.is_set() or (self._resync_wanted.is_set() and self._leading())
+            keys, hot = self._dirty.take(0 if at_once else IDLE)
             if self._stop.is_set() and not keys:
                 return
             if not self._leading():

@@ -62,6 +62,8 @@ class Timing:
     absent_pause: float = 4.0
     very_short: float = 1.0
     healthy: float = 10.0
+    first_backoff: float = 0.8
+    last_backoff: float = 30.0
 
 
 class WatchBroken(Exception):
@@ -89,7 +91,7 @@ class Reflector(Generic[S]):
         self._state = state
         self._draw = draw
         self._timing = timing
-        self._backoff = Backoff()
+        self._backoff = Backoff(timing.first_backoff, timing.last_backoff)
         self._stop = threading.Event()
         self._stream: Stream | None = None
         self._position: str | None = None

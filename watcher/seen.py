@@ -46,7 +46,7 @@ class SeenRun:
 def see_execution(document: Mapping[str, Any]) -> SeenExecution:
     """Keep what routing needs of a WorkflowExecution."""
     metadata, status = _mapping(document.get("metadata")), _mapping(document.get("status"))
-    ours = {name: text for name, text in _mapping(metadata.get("annotations")).items() if _of_our_group(name)}
+    ours = {name: str(text) for name, text in _mapping(metadata.get("annotations")).items() if _of_our_group(name)}
     return SeenExecution(
         uid=str(metadata.get("uid", "")),
         key=Key(str(metadata.get("namespace", "")), str(metadata.get("name", ""))),

@@ -1,0 +1,287 @@
+"""The rules of list and watch against scripted faults; requests are counted, so that no fault is a storm."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from models.keys import Key
+from tasks.adapters import paths
+from tasks.adapters.cluster import Cluster
+from tests.unit.cluster.conftest import Serve
+from tests.unit.cluster.scripted import Reply, Request, Script, ScriptedServer, status, watch_line
+from watcher.reflector import Reflector, Resource, Timing
+from watcher.route import execution_changed
+from watcher.seen import SeenExecution, see_execution
+from watcher.state import StreamState
+
+pytestmark = pytest.mark.enable_socket
+
+QUICK = Timing(read_timeout=0.3, absent_pause=0.1)
+
+
+def execution(name: str, version: str, uid: str = "u", generation: int = 1) -> dict[str, Any]:
+    metadata = {"namespace": "shop", "name": name, "uid": uid, "resourceVersion": version, "generation": generation}
+    return {"metadata": metadata}
+
+
+def page(version: str, *items: dict[str, Any], token: str = "") -> Reply:
+    return Reply(200, {"metadata": {"resourceVersion": version, "continue": token}, "items": list(items)})
+
+
+def bookmark(version: str) -> bytes:
+    return watch_line("BOOKMARK", {"metadata": {"resourceVersion": version}})
+
+
+def key(name: str) -> Key:
+    return Key("shop", name)
+
+
+@dataclass
+class Run:
+    server: ScriptedServer
+    reflector: Reflector[SeenExecution]
+    state: StreamState
+    delivered: list[tuple[str, bool]] = field(default_factory=list)
+    thread: threading.Thread | None = None
+
+    def until(self, condition: Callable[[Run], object], seconds: float = 8) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition(self):
+            assert time.monotonic() < deadline, (self.delivered, self.server.requests)
+            time.sleep(0.005)
+
+    def positions(self) -> list[str]:
+        return [request.params["resourceVersion"] for request in self.server.watches()]
+
+
+Follow = Callable[[Script], Run]
+
+
+@pytest.fixture
+def follow(serve: Serve) -> Iterator[Follow]:
+    runs: list[Run] = []
+
+    def start(script: Script, timing: Timing = QUICK, draw: float = 0.1) -> Run:
+        server, cluster = serve(script)
+        run = build(server, cluster, timing, draw)
+        run.thread = threading.Thread(target=run.reflector.run, daemon=True)
+        run.thread.start()
+        runs.append(run)
+        return run
+
+    yield start
+    for run in runs:
+        run.reflector.stop()
+        assert run.thread is not None
+        run.thread.join(3)
+        assert not run.thread.is_alive()
+
+
+def build(server: ScriptedServer, cluster: Cluster, timing: Timing, draw: float) -> Run:
+    resource = Resource(
+        name="workflowexecutions",
+        path=paths.executions(),
+        selector="kubernaut.ai/a",
+        see=see_execution,
+        changed=execution_changed,
+        listed=execution_changed,
+    )
+    state = StreamState("workflowexecutions", required=True)
+    delivered: list[tuple[str, bool]] = []
+    reflector = Reflector(
+        cluster, resource, lambda found, hot: delivered.append((found.name, hot)), state, lambda: draw, timing
+    )
+    return Run(server, reflector, state, delivered)
+
+
+def scripted(lists: Callable[[int], Reply], watches: Callable[[int, Request], Reply]) -> Script:
+    """Answer the nth list and the nth watch, counted from 1; a list's later pages count on."""
+    counts = {"list": 0, "watch": 0}
+
+    def answer(request: Request) -> Reply:
+        kind = "watch" if request.is_watch else "list"
+        counts[kind] += 1
+        return watches(counts[kind], request) if kind == "watch" else lists(counts[kind])
+
+    return answer
+
+
+QUIET = Reply(chunks=[], then="hang")
+
+
+def test_lists_in_pages_then_watches_from_there_with_bookmarks(follow: Follow) -> None:
+    pages = {1: page("7", execution("a", "5"), token="t"), 2: page("7", execution("b", "6"))}
+    run = follow(scripted(pages.__getitem__, lambda n, request: QUIET))
+    run.until(lambda r: r.server.watches())
+    assert [request.params.get("continue") for request in run.server.lists()] == [None, "t"]
+    assert {request.params["limit"] for request in run.server.lists()} == {"500"}
+    assert not any("resourceVersion" in request.params for request in run.server.lists())
+    watch = run.server.watches()[0].params
+    assert (watch["resourceVersion"], watch["allowWatchBookmarks"]) == ("7", "true")
+    assert 240 <= int(watch["timeoutSeconds"]) <= 300
+    assert {request.params["labelSelector"] for request in run.server.requests} == {"kubernaut.ai/a"}
+    assert run.delivered == [("a", False), ("b", False)]
+    assert run.state.ready
+
+
+def test_the_position_is_taken_over_from_every_event_and_bookmark_and_never_compared(follow: Follow) -> None:
+    lines = [watch_line("ADDED", execution("a", "zz")), bookmark("9"), watch_line("MODIFIED", execution("a", "8"))]
+
+    def watches(n: int, request: Request) -> Reply:
+        return Reply(chunks=[lines[n - 1]]) if n <= 3 else QUIET
+
+    run = follow(scripted(lambda n: page("1"), watches))
+    run.until(lambda r: len(r.server.watches()) == 4)
+    assert run.positions() == ["1", "zz", "9", "8"]
+    assert len(run.server.lists()) == 1
+    assert run.delivered == [("a", True)]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(410, status(410, "Expired")),
+        Reply(410, status(410, "Gone")),
+        Reply(504, status(504, "Timeout", causes=[{"reason": "ResourceVersionTooLarge"}])),
+        Reply(chunks=[watch_line("ERROR", status(410, "Expired"))]),
+        Reply(chunks=[watch_line("ERROR", status(410, "Gone"))]),
+    ],
+)
+def test_a_version_too_old_lists_again_and_finds_what_was_deleted(follow: Follow, reply: Reply) -> None:
+    lists = {
+        1: page("1", execution("kept", "1"), execution("gone", "1"), execution("new-uid", "1")),
+        2: page("5", execution("kept", "1"), execution("new-uid", "5", uid="other"), execution("more", "4")),
+    }
+    run = follow(scripted(lists.__getitem__, lambda n, request: reply if n == 1 else QUIET))
+    run.until(lambda r: len(r.server.watches()) == 2)
+    assert run.positions() == ["1", "5"]
+    assert run.delivered[3:] == [("gone", False), ("new-uid", False), ("more", False)]
+
+
+@pytest.mark.parametrize(
+    ("name", "reply"),
+    [
+        ("410 answered", Reply(410, status(410, "Expired"))),
+        ("410 as an event", Reply(chunks=[watch_line("ERROR", status(410, "Expired"))])),
+        ("clean close", Reply(chunks=[])),
+        ("clean close after a bookmark", Reply(chunks=[bookmark("2")])),
+        ("reset in a line", Reply(chunks=[b'{"type":"ADDED","obj'], then="reset")),
+        ("500", Reply(500, status(500, "InternalError"))),
+        ("500 as an event", Reply(chunks=[watch_line("ERROR", {"kind": "Status", "code": 500})])),
+        ("no JSON", Reply(chunks=[b"<html>\n"])),
+        ("no event", Reply(chunks=[b'{"type":"ADDED"}\n'])),
+        ("a refusal", Reply(403, status(403, "Forbidden"))),
+    ],
+)
+def test_no_fault_becomes_a_storm(follow: Callable[..., Run], name: str, reply: Reply) -> None:
+    tenth = Timing(read_timeout=0.3, first_backoff=0.08, last_backoff=3)
+    run = follow(scripted(lambda n: page(str(n)), lambda n, request: reply), tenth, draw=0.9)
+    run.until(lambda r: len(r.server.watches()) == 4)
+    first, *_, last = run.server.watches()
+    # Three waits of nine tenths of 0.08, 0.16 and 0.32 s; the real windows are ten times as long.
+    assert last.at - first.at >= 0.9 * 0.56, name
+    assert len(run.server.lists()) <= 4, name
+
+
+def test_a_half_open_connection_is_found_and_the_watch_goes_on_where_it_was(follow: Follow) -> None:
+    def watches(n: int, request: Request) -> Reply:
+        if n == 1:
+            return Reply(chunks=[watch_line("ADDED", execution("a", "2"))], then="hang")
+        return Reply(chunks=[watch_line("ADDED", execution("b", "3"))], then="hang")
+
+    run = follow(scripted(lambda n: page("1"), watches))
+    run.until(lambda r: ("b", True) in r.delivered)
+    assert run.positions()[:2] == ["1", "2"]
+    assert len(run.server.lists()) == 1
+
+
+def test_a_line_cut_off_is_read_again_whole(follow: Follow) -> None:
+    line = watch_line("ADDED", execution("a", "2"))
+
+    def watches(n: int, request: Request) -> Reply:
+        return Reply(chunks=[line[:20]], then="reset") if n == 1 else Reply(chunks=[line], then="hang")
+
+    run = follow(scripted(lambda n: page("1"), watches))
+    run.until(lambda r: r.delivered)
+    assert run.positions()[:2] == ["1", "1"]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(429, status(429, "TooManyRequests"), {"Retry-After": "0.3"}),
+        Reply(chunks=[watch_line("ERROR", status(429, "TooManyRequests", retryAfterSeconds=0.3))]),
+    ],
+)
+def test_a_busy_server_is_given_its_time_and_the_position_is_kept(follow: Follow, reply: Reply) -> None:
+    run = follow(scripted(lambda n: page("3"), lambda n, request: reply if n == 1 else QUIET))
+    run.until(lambda r: len(r.server.watches()) == 2)
+    first, second = run.server.watches()
+    assert second.at - first.at >= 0.3
+    assert run.positions() == ["3", "3"]
+    assert len(run.server.lists()) == 1
+
+
+def test_a_position_that_only_gives_errors_is_given_up(follow: Callable[..., Run]) -> None:
+    broken = Reply(chunks=[watch_line("ERROR", {"kind": "Status", "code": 500, "message": "etcd leader changed"})])
+    run = follow(scripted(lambda n: page(str(n)), lambda n, request: broken if n <= 5 else QUIET), draw=0.0)
+    run.until(lambda r: len(r.server.watches()) == 6)
+    assert run.positions() == ["1"] * 5 + ["2"]
+
+
+def test_a_type_that_is_absent_is_asked_for_until_it_comes(follow: Follow) -> None:
+    absent = Reply(404, b"404 page not found\n")
+    run = follow(scripted(lambda n: absent if n < 4 else page("1", execution("a", "1")), lambda n, request: QUIET))
+    run.until(lambda r: r.state.absent and not r.state.ready)
+    run.until(lambda r: r.state.listed)
+    assert run.state.ready
+    assert run.delivered == [("a", False)]
+
+
+def test_a_type_that_goes_away_takes_its_objects_with_it(follow: Follow) -> None:
+    absent = Reply(404, b"404 page not found\n")
+    lists = scripted(lambda n: page("1", execution("a", "1")) if n == 1 else absent, lambda n, request: absent)
+    run = follow(lists)
+    run.until(lambda r: r.state.absent)
+    assert run.delivered == [("a", False), ("a", False)]
+
+
+def test_a_deleted_object_is_delivered_and_forgotten(follow: Follow) -> None:
+    chunks = [watch_line("DELETED", execution("a", "2")), watch_line("ADDED", execution("a", "3"))]
+    run = follow(scripted(lambda n: page("1", execution("a", "1")), lambda n, r: Reply(chunks=chunks, then="hang")))
+    run.until(lambda r: len(r.delivered) == 3)
+    assert run.delivered == [("a", False), ("a", True), ("a", True)]
+
+
+def test_a_list_that_fails_half_way_is_begun_anew(follow: Follow) -> None:
+    lists = {
+        1: page("1", execution("a", "1"), token="t"),
+        2: Reply(410, status(410, "Expired")),
+        3: page("2", execution("b", "1")),
+    }
+    run = follow(scripted(lists.__getitem__, lambda n, request: QUIET))
+    run.until(lambda r: r.server.watches())
+    assert run.delivered == [("b", False)]
+    assert [request.params.get("continue") for request in run.server.lists()] == [None, "t", None]
+
+
+def test_a_stop_ends_a_waiting_watch_at_once(follow: Follow) -> None:
+    run = follow(scripted(lambda n: page("1"), lambda n, request: QUIET), Timing())  # type: ignore[call-arg]
+    run.until(lambda r: r.server.watches())
+    start = time.monotonic()
+    run.reflector.stop()
+    assert run.thread is not None
+    run.thread.join(3)
+    assert time.monotonic() - start < 1
+
+
+def test_a_deaf_stream_is_seen(follow: Follow) -> None:
+    run = follow(scripted(lambda n: Reply(then="silence"), lambda n, request: QUIET))
+    run.until(lambda r: r.state.silent_for > 0.3)
+    assert not run.state.ready
