@@ -54,8 +54,8 @@ down: $(READY) ## stop the local stack
 	@$(BIN)/wfe local down $(ARGS)
 
 .PHONY: bench
-bench: $(READY) ## figures; run it alone on the machine
-	$(BIN)/pytest -q -s tests/bench
+bench: $(READY) ## figures; run it alone on the machine; ARGS="--rate 2 --count 60"
+	@sh .ci/bench $(ARGS)
 
 .PHONY: compose-up
 compose-up: $(READY) ## the same stack as containers
