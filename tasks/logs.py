@@ -1,4 +1,4 @@
-"""One JSON object a line on stderr: instant, level, logger, message, and the traceback of a defect."""
+"""One JSON object a line on stderr: instant, level, logger, message, the call's `extra`, the traceback of a defect."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class JsonLines(logging.Formatter):
@@ -18,9 +21,10 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "msg": record.getMessage(),
         }
+        line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return json.dumps(line, ensure_ascii=False, default=str)
 
 
 def log_json(level: int = logging.INFO) -> None:

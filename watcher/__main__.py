@@ -19,7 +19,7 @@ from models.keys import Key
 from models.settings import Settings
 from tasks.adapters.cluster import Cluster
 from tasks.config import load
-from watcher.logs import set_up
+from tasks.logs import log_json
 from watcher.service import Outlets, Watcher
 
 START_DEADLINE = 120.0  # seconds
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m watcher", description=__doc__)
     parser.add_argument("--config", metavar="FILE", help="YAML file with settings (else WFE_CONFIG)")
     config = parser.parse_args(arguments).config
-    set_up()
+    log_json()
     try:
         return _run(load(config), config)
     except Misconfigured as wrong:
