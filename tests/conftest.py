@@ -1,8 +1,11 @@
-"""Plugins of all tiers; fixtures of one room stand in that room's own folder."""
+"""Plugins of all tiers; fixtures of one room stand in that room's own folder.
+
+A file `tests/*_plugin.py` gives fixtures to every tier.
+"""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from pathlib import Path
 
 # Imported, not listed as a plugin: other modules import `require` from there, too.
 from tests.policy import (
@@ -16,9 +19,6 @@ __all__ = ["pytest_collection_modifyitems", "pytest_make_collect_report", "pytes
 
 pytest_plugins = [
     "pytester",
-    *(
-        name
-        for name in ("devcluster.pytest_plugin", "tests.redis_plugin", "tests.postgres_plugin")
-        if find_spec(name) is not None
-    ),
+    "devcluster.pytest_plugin",
+    *sorted(f"tests.{path.stem}" for path in Path(__file__).parent.glob("*_plugin.py")),
 ]
