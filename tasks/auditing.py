@@ -9,7 +9,7 @@ from models.errors import Transient
 from tasks import clock
 from tasks.app import FLUSH, app
 from tasks.delivery import deliver
-from tasks.parts import Parts, worker_parts
+from tasks.parts import Parts, draw_jitter, worker_parts
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def flush(parts: Parts) -> None:
         parts.outbox.flush_succeeded()
     except Transient as fault:
         parts.metrics.audit_failed.labels(_SERVICE).inc()
-        wait = parts.outbox.delay_flush(fault.retry_after)
+        wait = parts.outbox.delay_flush(fault.retry_after, abs(draw_jitter()))
         log.warning("audit events wait %.1f s in the outbox: %s", wait.total_seconds(), fault)
     finally:
         parts.outbox.end_turn(token)

@@ -30,7 +30,7 @@ from models.actions import (
     WakeLine,
     YieldTarget,
 )
-from models.audit import pending_events
+from models.audit import event_id, pending_events
 from models.errors import Conflict, Permanent, Transient
 from models.execution import Execution
 from models.failure import refusal
@@ -155,8 +155,9 @@ class Act:
         before = self.execution
         self.execution = self.ports.executions.patch_status(before, action.status)
         self.ports.observer.transition(before, action.status, self.clock.now())
-        if len(action.status.pending_facts) < len(before.status.pending_facts):
-            self.ports.facts.trimmed(before.uid)
+        told = [f for f in before.status.pending_facts if f not in action.status.pending_facts]
+        if told:
+            self.ports.facts.trimmed(before.uid, [event_id(before.uid, f.type, f.attempt) for f in told])
 
     def _buffer_facts(self) -> None:
         events = [(event.event_id, event.encoded()) for event in pending_events(self.execution)]

@@ -14,6 +14,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from devcluster.cluster import Cluster as LocalCluster
+from models.errors import Transient
 from models.execution import Execution
 from models.keys import Key
 from models.manifest import pipeline_run
@@ -23,10 +24,12 @@ from models.settings import parse_settings
 from models.target import run_name
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
+from tasks.adapters.cluster_errors import ResourceAbsent
 from tasks.app import build_app
 from tasks.parts import Parts, build_parts
 from tasks.reconciling import run_key
 from tasks.upkeep import resync
+from tests.waiting import until
 
 CRD = Path(__file__).parents[3] / "deploy" / "crd.yaml"
 NAMESPACE = "passes"
@@ -102,7 +105,19 @@ def prepared(api_cluster: LocalCluster) -> Cluster:
     api_cluster.apply(CRD)
     for name in (NAMESPACE, RUNS):
         api_cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}])
-    return Cluster.connect(str(api_cluster.kubeconfig))
+    cluster = Cluster.connect(str(api_cluster.kubeconfig))
+    for path in (paths.executions(NAMESPACE), paths.pipeline_runs(RUNS)):
+        until(lambda path=path: _served(cluster, path), 30, f"{path} is served")  # type: ignore[misc]
+    return cluster
+
+
+def _served(cluster: Cluster, path: str) -> bool:
+    """A CRD that was just created is answered 429 until its storage is ready."""
+    try:
+        cluster.list_page(path, limit=1)
+    except (Transient, ResourceAbsent):
+        return False
+    return True
 
 
 @pytest.fixture
