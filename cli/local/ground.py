@@ -20,7 +20,7 @@ from devcluster.places import state_root
 
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 EXECUTOR: Final = "system:serviceaccount:kubernaut-system:kubernaut-executor"
-_GROUPS: Final = ("system:serviceaccounts", "system:serviceaccounts:kubernaut-system")
+EXECUTOR_GROUPS: Final = ("system:serviceaccounts", "system:serviceaccounts:kubernaut-system")
 _PIPELINE_RUNS: Final = "/apis/tekton.dev/v1"
 
 
@@ -75,7 +75,7 @@ def _own(request: StackRequest, say: Say) -> Ground:
         say(f"cluster: {request.name} runs already; it is used, and stays when the stack goes down")
     _check_tekton(found.kubeconfig, request.tekton)
     install(found)
-    return Ground(str(found.login(EXECUTOR, _GROUPS)), found.registry or "")
+    return Ground(str(found.login(EXECUTOR, EXECUTOR_GROUPS)), found.registry or "")
 
 
 def _given(request: StackRequest) -> Ground:
@@ -84,12 +84,12 @@ def _given(request: StackRequest) -> Ground:
     with Api.of(kubeconfig) as api:
         if not api.ready():
             raise CommandError(f"{there.server} (from {request.kubeconfig}) does not say that it is ready")
-    if request.tekton is Tekton.SCRIPTED:
+    if request.tekton is Tekton.SCRIPTED and not _has_tekton(kubeconfig):
         builds.ensure(None, tekton_crds=True, say=lambda _: None)
         there.apply(manifests.load(builds.prepared(manifests.CRDS)))
     _check_tekton(kubeconfig, request.tekton)
     install(there)
-    return Ground(str(kubeconfig), "")
+    return Ground(request.login or str(kubeconfig), "")
 
 
 def install(there: devcluster.Cluster) -> None:
@@ -99,8 +99,10 @@ def install(there: devcluster.Cluster) -> None:
 
 
 def _check_tekton(kubeconfig: Path, tekton: Tekton) -> None:
-    if tekton is Tekton.NONE:
-        return
+    if tekton is not Tekton.NONE and not _has_tekton(kubeconfig):
+        raise UsageError(f"--tekton {tekton}: that cluster has no tekton.dev/v1; install Tekton, or use scripted")
+
+
+def _has_tekton(kubeconfig: Path) -> bool:
     with Api.of(kubeconfig) as api:
-        if api.get(_PIPELINE_RUNS) is None:
-            raise UsageError(f"--tekton {tekton}: that cluster has no tekton.dev/v1; install Tekton, or use scripted")
+        return api.get(_PIPELINE_RUNS) is not None

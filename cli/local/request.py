@@ -40,10 +40,14 @@ class Tekton(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackRequest:
-    """The options of `wfe local up`. No kubeconfig: a local cluster is started with the stack and ends with it."""
+    """The options of `wfe local up`. No kubeconfig: a local cluster is started with the stack and ends with it.
+
+    `login` is the kubeconfig of the executor on a given cluster; the administrator's when empty.
+    """
 
     name: str = DEFAULT_NAME
     kubeconfig: str = ""
+    login: str = ""
     tekton: Tekton = Tekton.REAL
     workers: int = 2
     settings: Mapping[str, str] = field(default_factory=dict)

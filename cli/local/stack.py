@@ -29,7 +29,7 @@ from cli.local.request import StackRequest, check, settings_document
 from cli.local.supervisor import PartState, Supervisor, shut_down
 from devcluster.places import locked
 
-READY_WITHIN: Final = 60.0  # seconds, for the parts of one step
+READY_WITHIN: Final = 120.0  # seconds, for the parts of one step
 # What a person has set for other purposes must not reach the parts: theirs is the settings file.
 _NOT_INHERITED: Final = ("WFE_", "DATASTORAGE_", "FLOWER_", "KUBECONFIG", "CONFIG_PATH", "KUBERNETES_SERVICE_")
 

@@ -1,0 +1,132 @@
+"""What a command works with: the API server, Redis and DataStorage, each connected to when it is first asked.
+
+Settings are the executor's own (WFE_CONFIG, WFE_…). Where none say where Redis and DataStorage are, and the cluster
+is that of a running local stack, the stack's are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
+
+from cli.errors import CommandError
+from cli.kubeconfigs import Kubeconfig, choose
+from cli.local.record import places_of
+from cli.options import Chosen
+from models.execution import Execution, read_execution
+from models.keys import Key
+from models.names import GROUP, PLURAL
+from models.settings import RedisSettings, Settings
+from tasks import config
+from tasks.adapters import paths
+from tasks.adapters.cluster import Cluster, Document
+from tasks.adapters.cluster_errors import ResourceAbsent
+from tasks.adapters.datastorage import AuditClient
+from tasks.redis_scripts.connection import Client, connect
+from tasks.redis_scripts.hold import Holds
+from tasks.redis_scripts.queue import WorkQueue
+
+REDIS_PATIENCE = timedelta(seconds=3)
+"""A person waits less long than a worker does."""
+
+_NAMES_OF_KIND = ("wfe", "workflowexecution", "workflowexecutions", f"{PLURAL}.{GROUP}")
+
+
+@dataclass(frozen=True)
+class Access:
+    """Connections of one call of the command."""
+
+    chosen: Chosen
+    settings: Settings
+    kubeconfig: Kubeconfig
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that is meant; empty for all."""
+        return "" if self.chosen.everywhere else self.chosen.namespace or self.kubeconfig.namespace
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        return Cluster.connect(self.kubeconfig.paths, self.kubeconfig.context, self.settings.kubernetes.request_timeout)
+
+    @cached_property
+    def redis(self) -> Client:
+        return connect(self.settings.redis)
+
+    @property
+    def redis_settings(self) -> RedisSettings:
+        return self.settings.redis
+
+    @cached_property
+    def holds(self) -> Holds:
+        return Holds(self.redis, self.settings.redis.prefix)
+
+    @cached_property
+    def queue(self) -> WorkQueue:
+        return WorkQueue(self.redis, self.settings.redis.prefix, horizon=self.settings.celery.horizon)
+
+    @cached_property
+    def audit(self) -> AuditClient:
+        return AuditClient(self.settings.audit.datastorage_url, self.settings.audit.timeout)
+
+    def key(self, name: str) -> Key:
+        """Read NAME or wfe/NAME. Raises CommandError."""
+        kind, slash, rest = name.partition("/")
+        plain = rest if slash and kind.lower() in _NAMES_OF_KIND else name
+        if not plain or "/" in plain:
+            raise CommandError(f"{name}: allowed is NAME or wfe/NAME; the namespace goes into -n")
+        return Key(self.namespace or self.kubeconfig.namespace, plain)
+
+    def document(self, key: Key) -> Document:
+        """Return an execution as the API server has it. Raises CommandError when there is none."""
+        try:
+            found = self.cluster.get(paths.execution(key))
+        except ResourceAbsent as absent:
+            raise CommandError(_NO_CRD) from absent
+        if found is None:
+            raise CommandError(f'{PLURAL}.{GROUP} "{key.name}" not found in namespace {key.namespace}')
+        return found
+
+    def execution(self, key: Key) -> Execution:
+        """Return an execution. Raises CommandError when there is none."""
+        return read_execution(self.document(key))
+
+    def documents(self, selector: str = "") -> Iterator[Document]:
+        """Yield the executions of the meant namespace. Raises CommandError where the CRD is missing."""
+        try:
+            yield from self.cluster.list(paths.executions(self.namespace), label_selector=selector)
+        except ResourceAbsent as absent:
+            raise CommandError(_NO_CRD) from absent
+
+
+_NO_CRD = (
+    "the server does not know WorkflowExecution: install it with `kubectl apply --server-side -k deploy/` "
+    "(or start everything with `wfe local up`)"
+)
+
+
+def open_access(chosen: Chosen) -> Access:
+    """Find out where everything is; connects to nothing yet. Raises UsageError, Misconfigured."""
+    settings = config.load()
+    kubernetes = settings.kubernetes
+    kubeconfig = choose(chosen.kubeconfig or kubernetes.kubeconfig, chosen.context or kubernetes.context)
+    if kubeconfig.stack is not None and not _says_where(settings):
+        settings = config.load(str(places_of(kubeconfig.stack.request.name).settings), environ={})
+    return Access(chosen, replace(settings, redis=_impatient(settings.redis)), kubeconfig)
+
+
+def _says_where(settings: Settings) -> bool:
+    return any(name in settings.sources for name in ("redis.url", "audit.datastorage_url"))
+
+
+def _impatient(redis: RedisSettings) -> RedisSettings:
+    return replace(redis, socket_timeout=min(redis.socket_timeout, REDIS_PATIENCE))
+
+
+def as_json(document: Any) -> Any:
+    """Return an object as kubectl prints it: without managedFields."""
+    metadata = {name: value for name, value in document["metadata"].items() if name != "managedFields"}
+    return {**document, "metadata": metadata}

@@ -1,0 +1,71 @@
+"""Which kubeconfig a command uses, and the namespace its context names. Reads files, sends nothing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cli.errors import UsageError
+from cli.local import record
+from cli.local.record import Record
+from cli.local.request import DEFAULT_NAME
+
+DEFAULT_NAMESPACE = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Kubeconfig:
+    """Where the API server is said to be. `stack` is the local stack that belongs to it, None when none does."""
+
+    paths: str
+    context: str
+    namespace: str
+    stack: Record | None
+
+
+def choose(given: str, context: str) -> Kubeconfig:
+    """Take the given one (option, settings or KUBECONFIG), else the running local stack's, else ~/.kube/config.
+
+    Raises:
+        UsageError: a named file is missing or no YAML, or there is no such context.
+    """
+    stacks = [known for name in record.names() if (known := record.running(name))]
+    if given:
+        own = next((known for known in stacks if _same_file(known.kubeconfig, given)), None)
+        return _described(given, context, own)
+    if stacks:
+        chosen = next((known for known in stacks if known.request.name == DEFAULT_NAME), stacks[0])
+        return _described(chosen.kubeconfig, context, chosen)
+    return _described(str(Path.home() / ".kube" / "config"), context, None)
+
+
+def _described(paths: str, context: str, stack: Record | None) -> Kubeconfig:
+    documents = [_read(Path(path)) for path in paths.split(os.pathsep) if path]
+    current = context or next((name for each in documents if (name := each.get("current-context"))), "")
+    contexts = {entry["name"]: entry.get("context") or {} for each in documents for entry in each.get("contexts") or ()}
+    if context and context not in contexts:
+        raise UsageError(f'context "{context}" does not exist in {paths}')
+    namespace = contexts.get(current, {}).get("namespace") or DEFAULT_NAMESPACE
+    return Kubeconfig(paths, context, namespace, stack)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"there is no kubeconfig {path}: name one with --kubeconfig or KUBECONFIG, or start `wfe local up`"
+        ) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"kubeconfig {path} cannot be read: {type(error).__name__}") from error
+    if not isinstance(document, dict):
+        raise UsageError(f"kubeconfig {path} is no mapping")
+    return document
+
+
+def _same_file(one: str, other: str) -> bool:
+    return Path(one).resolve() == Path(other).resolve()

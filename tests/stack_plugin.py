@@ -1,0 +1,84 @@
+"""Local stacks for tests: everything real, on the cluster of the test session.
+
+`stack_factory(workers=2, tekton="scripted", settings={…})` gives a running stack; one at a time on one cluster, because
+an executor works on all of it. A module's stacks end with the module, and what they left on the cluster is removed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.local import Stack, StackRequest, Tekton, up
+from cli.local.ground import EXECUTOR, EXECUTOR_GROUPS
+from devcluster import Cluster as LocalCluster
+from tasks.adapters import paths
+from tasks.adapters.cluster import Cluster
+from tasks.adapters.cluster_errors import ResourceAbsent
+
+StackFactory = Callable[..., Stack]
+
+FAST: Mapping[str, str] = {"execution.cooldown_period": "1s", "backoff.base_cooldown": "1s"}
+"""Settings under which a test need not wait long."""
+
+
+@pytest.fixture(scope="module")
+def stack_factory(request: pytest.FixtureRequest) -> Iterator[StackFactory]:
+    """Return how to start a stack; `kubeconfig` is another cluster than the session's."""
+    started: list[Stack] = []
+
+    def start(
+        *,
+        workers: int = 2,
+        tekton: str = "scripted",
+        settings: Mapping[str, str] = FAST,
+        kubeconfig: Path | None = None,
+    ) -> Stack:
+        mover, login = Tekton(tekton), ""
+        if kubeconfig is None:
+            cluster: LocalCluster = request.getfixturevalue("full_cluster" if mover is Tekton.REAL else "api_cluster")
+            kubeconfig, login = cluster.kubeconfig, _executor_login(cluster)
+        asked = StackRequest(
+            name=f"test-{os.getpid()}-{len(started)}",
+            kubeconfig=str(kubeconfig),
+            login=login,
+            tekton=mover,
+            workers=workers,
+            settings=settings,
+        )
+        running = up(asked, detach=False)
+        started.append(running)
+        return running
+
+    yield start
+    for running in started:
+        running.down()
+        clear(running.kubeconfig)
+
+
+def _executor_login(cluster: LocalCluster) -> str:
+    """Let the parts have the rights of deploy/rbac.yaml and no more; a borrowed cluster cannot give logins."""
+    return str(cluster.login(EXECUTOR, EXECUTOR_GROUPS)) if cluster.record is not None else ""
+
+
+def clear(kubeconfig: str) -> None:
+    """Remove every execution and run of a cluster on which no executor runs any more."""
+    cluster = Cluster.connect(kubeconfig, "", timedelta(seconds=10))
+    for collection, one in ((paths.executions(), paths.executions), (paths.pipeline_runs(), paths.pipeline_runs)):
+        try:
+            found = list(cluster.list(collection))
+        except ResourceAbsent:
+            continue
+        for document in found:
+            _remove(cluster, f"{one(document['metadata']['namespace'])}/{document['metadata']['name']}", document)
+
+
+def _remove(cluster: Cluster, path: str, document: dict[str, Any]) -> None:
+    cluster.delete(path, uid=document["metadata"]["uid"])
+    if cluster.get(path) is not None:
+        cluster.merge_patch(path, {"metadata": {"finalizers": None}})
