@@ -20,8 +20,9 @@ version) echo "go version go1.99.0 linux/amd64" ;;
 build)
   while [ "$1" != -o ]; do shift; done
   echo "$3" >> "$BUILT"
+  echo half > "$2"
   test -z "$FAIL" || { echo "$FAIL" >&2; exit 1; }
-  echo half > "$2"; sleep 0.2; echo whole >> "$2" ;;
+  sleep 0.2; echo whole >> "$2" ;;
 esac
 """
 
