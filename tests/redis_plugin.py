@@ -5,7 +5,6 @@ Fixtures: `redis_server` (to stop and restart it), `redis_url`, and `redis_clien
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import redis
+
+from tests.policy import require
 
 _DEADLINE_SECONDS = 10.0
 
@@ -38,6 +39,12 @@ class RedisServer:
         with (self._directory / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(command, cwd=self._directory, stdout=log, stderr=log)
         self._wait_until_it_answers()
+
+    @property
+    def pid(self) -> int:
+        """Return its process id."""
+        assert self._process is not None, "Redis is stopped"
+        return self._process.pid
 
     def stop(self) -> None:
         """Kill it, as a crash would."""
@@ -68,9 +75,8 @@ class RedisServer:
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """Start the server of this test run."""
     executable = shutil.which("redis-server")
-    if executable is None:
-        refuse = pytest.fail if os.environ.get("CI") else pytest.skip
-        refuse("redis-server is not installed")
+    require(executable, "redis-server is not installed")
+    assert executable is not None
     server = RedisServer(executable, tmp_path_factory.mktemp("redis"))
     server.start()
     try:

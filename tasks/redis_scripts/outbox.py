@@ -1,0 +1,134 @@
+"""The outbox: audit events on their way to DataStorage, buffered so that they travel in batches.
+
+Does not send anything, and is not the record: an execution keeps its facts in its status until the event of each was
+acknowledged, so an emptied Redis only has them appended again. DataStorage refuses doubles by event id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from models.keys import Key
+from tasks.redis_scripts.connection import Client, translated
+from tasks.redis_scripts.instants import span_ms
+from tasks.redis_scripts.scripts import Argument, Scripts
+
+_NAMES = ("append", "take", "acknowledge", "trim", "quarantine", "begin_turn", "end_turn", "delay", "wait")
+_PARTS = ("order", "body", "source", "quarantine", "turn", "backoff")
+_REMEMBERED = timedelta(days=1)
+_FIRST_WAIT = timedelta(seconds=1)
+_LONGEST_WAIT = timedelta(minutes=1)
+
+
+class Item(NamedTuple):
+    """One buffered audit event and the execution it tells of."""
+
+    event_id: str
+    key: Key
+    uid: str
+    body: bytes
+
+
+class Outbox:
+    """The buffer of audit events. Every method is one round trip and raises Transient."""
+
+    def __init__(self, client: Client, prefix: str, clock: str = "") -> None:
+        self._client = client
+        self._prefix = prefix
+        keys = [f"{prefix}:due", *(f"{prefix}:outbox:{part}" for part in _PARTS)]
+        self._scripts = Scripts(client, "outbox", _NAMES, keys, clock)
+
+    def append(self, execution_uid: str, key: Key, events: Sequence[tuple[str, bytes]]) -> int:
+        """Buffer (event id, JSON) in their order; return how many were not known here before."""
+        if not events:
+            return 0
+        return int(self._run("append", execution_uid, str(key), *(part for event in events for part in event)))
+
+    def take(self, limit: int) -> list[Item]:
+        """Return the oldest events, first first; they stay until they are acknowledged."""
+        reply = self._run("take", limit)
+        return [_item(*row) for row in zip(reply[::3], reply[1::3], reply[2::3], strict=True)]
+
+    def acknowledge(self, items: Iterable[Item]) -> list[Key]:
+        """Drop what DataStorage has stored; return the executions that are due by it and want a kick."""
+        parts = [part for item in items for part in (item.event_id, item.uid, str(item.key))]
+        if not parts:
+            return []
+        return [Key.parse(text.decode()) for text in self._run("acknowledge", span_ms(_REMEMBERED), *parts)]
+
+    def acked(self, uid: str) -> frozenset[str]:
+        """Return the ids of an execution's events that DataStorage has and that were not trimmed yet."""
+        with translated():
+            members: Any = self._client.smembers(f"{self._prefix}:acked:{uid}")
+        return frozenset(member.decode() for member in members)
+
+    def trimmed(self, uid: str, event_ids: Iterable[str] = ()) -> None:
+        """Forget acknowledgements whose facts the status no longer has: those given, or all of the execution."""
+        self._run("trim", uid, *event_ids)
+
+    def quarantine(self, item: Item, problem: str) -> None:
+        """Set aside one event that DataStorage refuses for good; its execution gets due, the sweep kicks it."""
+        body = item.body.decode(errors="replace")
+        record = {"uid": item.uid, "key": str(item.key), "problem": problem, "body": body}
+        self._run("quarantine", item.event_id, str(item.key), json.dumps(record))
+
+    def problems(self, event_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return, of these events, those in quarantine, with what DataStorage said."""
+        if not event_ids:
+            return {}
+        with translated():
+            records: Any = self._client.hmget(f"{self._prefix}:outbox:quarantine", list(event_ids))
+        found = zip(event_ids, records, strict=True)
+        return {event_id: json.loads(record)["problem"] for event_id, record in found if record}
+
+    def size(self) -> int:
+        """Count the buffered events."""
+        with translated():
+            return int(self._client.zcard(f"{self._prefix}:outbox:order"))
+
+    def quarantined(self) -> int:
+        """Count the events in quarantine."""
+        with translated():
+            return int(self._client.hlen(f"{self._prefix}:outbox:quarantine"))
+
+    def flush_turn(self, ttl: timedelta) -> str | None:
+        """Become the one flusher for at most `ttl`; return the token that ends the turn, None when another is at it."""
+        token = self._run("begin_turn", span_ms(ttl))
+        return None if token is None else token.decode()
+
+    def end_turn(self, token: str) -> bool:
+        """End our turn; False when it had run out."""
+        return bool(self._run("end_turn", token))
+
+    def delay_flush(self, at_least: timedelta | None = None, jitter: float = 0.0) -> timedelta:
+        """Put off the next flush for all workers, from 1 s to 1 min, longer with each failure; return the wait.
+
+        `at_least` is what DataStorage asked for; `jitter` is the share of the wait to add.
+        """
+        least = span_ms(at_least or timedelta())
+        wait = self._run("delay", span_ms(_FIRST_WAIT), span_ms(_LONGEST_WAIT), jitter, least)
+        return timedelta(milliseconds=wait)
+
+    def flush_succeeded(self) -> None:
+        """Forget failures and what is left of the wait."""
+        with translated():
+            self._client.delete(f"{self._prefix}:outbox:backoff")
+
+    def flush_wait(self) -> timedelta:
+        """Return how long the flush is still put off; zero when it may begin."""
+        return timedelta(milliseconds=self._run("wait"))
+
+    def flush_allowed(self) -> bool:
+        """Say whether the flush may begin."""
+        return not self.flush_wait()
+
+    def _run(self, name: str, *arguments: Argument) -> Any:
+        return self._scripts(name, self._prefix, *arguments)
+
+
+def _item(event_id: bytes, source: bytes, body: bytes) -> Item:
+    uid, _, key = source.decode().partition(" ")
+    return Item(event_id.decode(), Key.parse(key), uid, body)

@@ -1,0 +1,18 @@
+-- Drop events that DataStorage has stored, remember that it has, and make their executions due.
+-- ARGV[2] ms for which it is remembered, ARGV[3..] event id, uid, ns/name, ...
+-- Touches order, body, source, acked, due. An event that is not buffered any more counts all the same.
+-- Returns {ns/name, ...}, each once
+
+local keys, seen = {}, {}
+for i = 3, #ARGV, 3 do
+  local id, acked, key = ARGV[i], acked_of(ARGV[i + 1]), ARGV[i + 2]
+  drop(id)
+  redis.call('SADD', acked, id)
+  redis.call('PEXPIRE', acked, ARGV[2])
+  if not seen[key] then
+    seen[key] = true
+    keys[#keys + 1] = key
+    want(DUE, key, now)
+  end
+end
+return keys

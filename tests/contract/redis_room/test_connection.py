@@ -1,0 +1,79 @@
+"""The connection on a real server: an outage is Transient, a restart is survived, a frozen server does not block."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from models.errors import Misconfigured, Transient
+from models.keys import Key
+from models.settings import RedisSettings
+from tasks.redis_scripts.connection import Client, connect, ping
+from tasks.redis_scripts.hold import Holds
+from tasks.redis_scripts.outbox import Outbox
+from tasks.redis_scripts.queue import Claim, WorkQueue
+from tests.redis_plugin import RedisServer
+
+A = Key("ns", "a")
+
+
+@pytest.fixture
+def client(redis_server: RedisServer) -> Iterator[Client]:
+    with connect(RedisSettings(url=redis_server.url, socket_timeout=timedelta(milliseconds=300))) as connected:
+        yield connected
+
+
+def test_scripts_survive_a_restart_of_redis(redis_server: RedisServer, client: Client) -> None:
+    queue, holds = WorkQueue(client, "t", horizon=timedelta(minutes=1)), Holds(client, "t")
+    queue.notify([A])
+    redis_server.restart()
+    assert not holds.gate_open()
+    assert len(queue.notify([A])) == 1
+    assert isinstance(queue.start(A), Claim)
+
+
+def test_an_outage_is_transient_everywhere(redis_server: RedisServer, client: Client) -> None:
+    queue, holds, outbox = WorkQueue(client, "t", horizon=timedelta(minutes=1)), Holds(client, "t"), Outbox(client, "t")
+    redis_server.stop()
+    try:
+        for ask in (queue.depth, holds.gate_open, holds.held_count, outbox.size, outbox.flush_succeeded):
+            with pytest.raises(Transient, match="Redis: ConnectionError"):
+                ask()
+        with pytest.raises(Transient):
+            ping(client)
+    finally:
+        redis_server.start()
+    ping(client)
+
+
+def test_a_frozen_redis_does_not_block_a_pass(redis_server: RedisServer, client: Client) -> None:
+    ping(client)
+    os.kill(redis_server.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    try:
+        with pytest.raises(Transient, match="TimeoutError"):
+            ping(client)
+    finally:
+        os.kill(redis_server.pid, signal.SIGCONT)
+    assert time.monotonic() - began < 5
+
+
+def test_a_full_redis_is_transient(client: Client) -> None:
+    queue = WorkQueue(client, "t", horizon=timedelta(minutes=1))
+    queue.notify([A])
+    client.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(Transient, match="OutOfMemory"):
+            queue.notify([Key("ns", "b")])
+    finally:
+        client.config_set("maxmemory", "0")
+
+
+def test_a_url_of_something_else_is_misconfigured() -> None:
+    with pytest.raises(Misconfigured, match=r"redis\.url=http://x"):
+        connect(RedisSettings(url="http://x"))
