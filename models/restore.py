@@ -13,6 +13,7 @@ from models.policy import Policy
 from models.rules.cooldown import rest_until
 from models.run import Run
 from models.status import Phase
+from models.validation import find_fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,12 @@ def _still_holds(execution: Execution, now: datetime, policy: Policy) -> bool:
 
 
 def _waits(execution: Execution) -> bool:
-    status = execution.status
-    return status.phase is Phase.PENDING and status.queue is not None and execution.deleted_at is None
+    """Say whether an execution belongs into its target's line; a new one too, so that a line keeps its order.
+
+    An invalid one would stand there for nothing: it ends without ever taking its target.
+    """
+    waiting = execution.status.phase is Phase.PENDING and execution.deleted_at is None
+    return waiting and find_fault(execution.spec) is None
 
 
 def _unfinished(execution: Execution, run: Run | None, now: datetime, policy: Policy) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from models.actions import (
     Action,
@@ -17,7 +18,7 @@ from models.actions import (
 )
 from models.audit import event_id
 from models.execution import Execution
-from models.hold import Busy, GateClosed, Mine
+from models.hold import Busy, Free, GateClosed, Mine
 from models.observed import Observed
 from models.rules.begin import DELETION_WAIT, GATE_WAIT
 from models.rules.rest import POD_WAIT, our_run
@@ -39,10 +40,10 @@ def leave(execution: Execution, deleted_at: datetime, observed: Observed, now: d
             return (WakeAt(now + POD_WAIT),)
         case Mine(fence=fence):
             freed: tuple[Action, ...] = (ReleaseTarget(fence),)
-        case Busy(position=position) if position > 0:
+        case Free() | Busy():
             freed = (LeaveLine(),)
-        case _:
-            freed = ()
+        case _ as never:
+            assert_never(never)
     if not _audited(execution, observed) and now < deleted_at + AUDIT_GRACE:
         return (*freed, BufferFacts(), WakeAt(deleted_at + AUDIT_GRACE))
     message = f"target {execution.spec.target} is no longer ours"

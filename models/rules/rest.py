@@ -47,7 +47,7 @@ def rest(execution: Execution, observed: Observed, now: datetime, policy: Policy
 def _free_target(execution: Execution, observed: Observed, run: Run | None, now: datetime) -> tuple[Action, ...]:
     if isinstance(observed.hold, GateClosed):
         return (WakeAt(now + GATE_WAIT),)
-    if isinstance(observed.hold, Busy) and observed.hold.position > 0:
+    if isinstance(observed.hold, Free) or (isinstance(observed.hold, Busy) and observed.hold.position > 0):
         return (LeaveLine(),)
     if not isinstance(observed.hold, Mine):
         return ()

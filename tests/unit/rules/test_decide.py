@@ -336,7 +336,7 @@ def test_after_cooldown_run_goes_then_the_hold() -> None:
     released = decide(over, seen(MINE), later, policy=POLICY)
     assert events_of(released) == [EventReason.LOCK_RELEASED]
     assert ReleaseTarget(7) in released
-    assert decide(over, seen(Free()), later, policy=POLICY) == ()
+    assert decide(over, seen(Free()), later, policy=POLICY) == (LeaveLine(),)
 
 
 def test_run_of_somebody_else_is_not_deleted_after_cooldown() -> None:
@@ -407,7 +407,7 @@ def test_deletion_waits_for_the_audit_but_not_for_ever() -> None:
     status = replace(ended(), pending_facts=(Fact(FactType.COMPLETED, 1, NOW),))
     leaving = execution(status, deleted_at=NOW)
     early = decide(leaving, seen(Free()), NOW, policy=POLICY)
-    assert early == (BufferFacts(), WakeAt(NOW + timedelta(seconds=30)))
+    assert early == (LeaveLine(), BufferFacts(), WakeAt(NOW + timedelta(seconds=30)))
     late = decide(leaving, seen(Free()), NOW + timedelta(seconds=30), policy=POLICY)
     assert late[-1] == RemoveFinalizer()
 

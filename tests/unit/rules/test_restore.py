@@ -9,7 +9,7 @@ from models.keys import Key
 from models.names import ANNOTATION_ATTEMPT, ANNOTATION_FENCE, ANNOTATION_UID
 from models.restore import restore
 from models.status import Fact, FactType, Phase, QueuePlace, Status
-from tests.unit.rules.builders import NOW, POLICY, TARGET, UID, ended, execution, run, running
+from tests.unit.rules.builders import NOW, POLICY, TARGET, UID, ended, execution, run, running, spec
 
 
 def test_running_execution_holds_its_target() -> None:
@@ -67,3 +67,11 @@ def test_pending_facts_keep_an_ended_execution_unfinished() -> None:
     status = replace(ended(), pending_facts=(Fact(FactType.COMPLETED, 1, NOW),))
     found = restore([execution(status)], [], NOW + POLICY.cooldown, POLICY)
     assert (found.holds, found.unfinished) == ((), (Key("default", "again"),))
+
+
+def test_new_executions_stand_in_line_too_so_that_the_first_declared_goes_first() -> None:
+    new = [execution(uid=uid, key=Key("default", uid)) for uid in ("n1", "n2")]
+    found = restore(new, [], NOW, POLICY)
+    assert [place.owner.uid for place in found.places] == ["n1", "n2"]
+    invalid = execution(spec=spec(image=""))
+    assert restore([invalid], [], NOW, POLICY).places == ()
