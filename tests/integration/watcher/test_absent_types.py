@@ -1,0 +1,45 @@
+"""Types that are not installed: Tekton may be absent for ever and come later, our own CRD is waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from devcluster import builds, manifests
+from devcluster import cluster as local_clusters
+from devcluster.cluster import Cluster as LocalCluster
+from tasks.adapters.cluster import Cluster
+from tests.integration.watcher.conftest import CRD, NAMESPACE, RUNS, User, start_watcher, until
+from watcher.health import unlisted_streams
+
+
+@pytest.fixture
+def bare() -> Iterator[LocalCluster]:
+    """Start an API server of this test's own, without any CRD."""
+    with local_clusters.start("api", say=lambda line: None) as started:
+        yield started
+
+
+def test_the_watcher_waits_for_its_crd_lives_without_tekton_and_notices_it_come(bare: LocalCluster) -> None:
+    names = (NAMESPACE, RUNS)
+    bare.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names])
+    started = start_watcher(bare.kubeconfig)
+    executions, runs = started.watcher.states
+    try:
+        assert unlisted_streams([executions]) == ["workflowexecutions: not listed yet"]
+        bare.apply(CRD)
+        until(lambda: executions.listed and runs.absent)
+        assert unlisted_streams([executions, runs]) == []
+        user = User(Cluster.connect(str(bare.kubeconfig)))
+        key = user.declare()
+        until(lambda: started.published.count(key) == 1)
+
+        builds.ensure(None, tekton_crds=True, say=lambda line: None)
+        bare.apply(manifests.load(builds.prepared(manifests.CRDS)))
+        until(lambda: runs.listed, 30)
+        user.say(user.create_run(key), "True", "Succeeded")
+        until(lambda: started.published.count(key) == 2)
+        assert started.watcher.problems() == []
+    finally:
+        started.stop()
