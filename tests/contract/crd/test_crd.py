@@ -215,7 +215,7 @@ def test_a_status_given_at_creation_is_not_taken(kubectl: Kubectl) -> None:
         ("list", "pods", "kubernaut-workflows", True),
         ("delete", "pods", "kubernaut-workflows", False),
         ("get", "secrets", "kubernaut-workflows", False),
-        ("update", "leases.coordination.k8s.io/kubernaut-executor", "kubernaut-system", True),
+        ("update", "leases.coordination.k8s.io/workflowexecution-watcher", "kubernaut-system", True),
         ("update", "leases.coordination.k8s.io/another", "kubernaut-system", False),
     ],
 )
