@@ -4,7 +4,7 @@ Against a running stack whose Tekton lets runs take about a second (`wfe local u
 
     python -m tests.bench.latency --kubeconfig FILE --rate 2 --count 60
 
-Start: from the API server's answer to the creation of an execution to the watch event of its run. Finish: from the watch
+Start: from the answer to the creation of an execution to the watch event of its run. Finish: from the watch
 event of the run's end to the watch event of the execution's terminal phase. Both instants are this process's clock.
 """
 
