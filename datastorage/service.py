@@ -16,7 +16,7 @@ log = logging.getLogger("datastorage")
 
 
 def bind(server: ServerSettings) -> socket.socket:
-    """Listen where the settings say. Raises OSError when the address is taken or not of this machine."""
+    """Take the address that the settings say; nobody can connect yet. Raises OSError when it cannot be had."""
     family, kind, protocol, _, address = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -46,6 +46,8 @@ def run(app: FastAPI, listener: socket.socket, server: ServerSettings) -> None:
     # uvicorn raises the signal again when it has stopped; that must not end the process with its code.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _ignore)
+    # From here on a connection is held until it is served, so that the line below is true.
+    listener.listen(config.backlog)
     log.info("listening", extra={"fields": {"url": url_of(listener)}})
     uvicorn.Server(config).run(sockets=[listener])
     log.info("stopped")

@@ -32,7 +32,7 @@ def wait_for_database(engine: Engine, deadline: timedelta) -> None:
                 connection.execute(text("SELECT 1"))
             return
         except SQLAlchemyError as error:
-            reason = describe(error)
+            reason = _reason(error)
             if not is_unavailable(error):
                 raise Unreachable(f"the database {place} refuses: {reason}") from error
         left = end - time.monotonic()
@@ -40,5 +40,12 @@ def wait_for_database(engine: Engine, deadline: timedelta) -> None:
             raise Unreachable(f"the database {place} did not answer within {deadline.total_seconds():g} s: {reason}")
         if time.monotonic() - told >= _REPEAT_SECONDS:
             told = time.monotonic()
-            log.warning("waiting for the database", extra={"fields": {"database": place, "seconds_left": round(left)}})
+            fields = {"database": place, "seconds_left": round(left), "reason": reason}
+            log.warning("waiting for the database", extra={"fields": fields})
         time.sleep(min(_PAUSE_SECONDS, left))
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    """Return what the database's own library says: there are no rows yet that it could quote."""
+    lines = str(getattr(error, "orig", None) or "").splitlines()
+    return lines[0] if lines else describe(error)
