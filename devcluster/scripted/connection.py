@@ -11,6 +11,7 @@ import http.client
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ import orjson
 import yaml
 
 REQUEST_TIMEOUT: Final = 10.0  # seconds
+BUSY_TRIES: Final = 50
+BUSY_SECONDS: Final = 0.1
 MERGE_PATCH: Final = "application/merge-patch+json"
 _BROKEN: Final = (http.client.HTTPException, OSError)
 
@@ -79,16 +82,33 @@ class Client:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._local = threading.local()
+        self._opened: list[http.client.HTTPConnection] = []
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        while self._opened:
+            self._opened.pop().close()
 
     def request(self, method: str, path: str, body: object = None, content_type: str = "application/json") -> Any:
         """Send one request and return the JSON answer.
 
-        A request on a kept connection that the server has closed is sent once more, so it may arrive twice.
+        A request on a kept connection that the server has closed is sent once more, so it may arrive twice. One that is
+        refused with 429 was not looked at (a CRD that is just being served) and is sent again for a while.
 
         Raises:
             Refused: any answer of 400 or above.
             OSError, http.client.HTTPException: no answer.
         """
+        for _ in range(BUSY_TRIES):
+            try:
+                return self._send(method, path, body, content_type)
+            except Refused as refused:
+                if refused.status != http.HTTPStatus.TOO_MANY_REQUESTS:
+                    raise
+                time.sleep(BUSY_SECONDS)
+        return self._send(method, path, body, content_type)
+
+    def _send(self, method: str, path: str, body: object, content_type: str) -> Any:
         content = None if body is None else orjson.dumps(body)
         headers = {**self._server.headers, "Content-Type": content_type} if content else dict(self._server.headers)
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
@@ -97,8 +117,10 @@ class Client:
                 return self._exchange(connection, method, path, content, headers)
             except _BROKEN:
                 connection.close()
+                self._opened.remove(connection)
         fresh = self._server.connect(REQUEST_TIMEOUT)
         self._local.connection = fresh
+        self._opened.append(fresh)
         return self._exchange(fresh, method, path, content, headers)
 
     def stream(self, path: str, read_timeout: float) -> Iterator[dict[str, Any]]:

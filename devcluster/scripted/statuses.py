@@ -85,7 +85,7 @@ def _run_status(course: Course, moment: Moment, at: Instants) -> Document:
         skipped = [] if course.direction.ending.is_before_run else names[moment.task + 1 :]
         if skipped:
             document["skippedTasks"] = [{"name": name, "reason": SKIPPED[moment.kind]} for name in skipped]
-    if moment.kind is Kind.BEGIN:
+    if moment.kind is Kind.BEGIN or (course.direction.ending is Ending.PARAMETER_MISSING and status != "Unknown"):
         document["pipelineSpec"] = {"tasks": [{"name": name, "taskSpec": task_spec()} for name in names]}
         if course.has_task_runs:
             document["childReferences"] = [_child(course, task) for task in range(moment.task + 1)]
@@ -118,13 +118,14 @@ def _run_condition(course: Course, moment: Moment) -> tuple[str, str, str]:
 def _refusal(course: Course) -> tuple[str, str, str]:
     run, namespace = f"{course.namespace}/{course.name}", course.namespace
     if course.direction.ending is Ending.PARAMETER_MISSING:
-        asked = f"PipelineRun {run} is missing some parameters required by Pipeline {namespace}/workflow"
-        return "False", "ParameterMissing", f"{asked}: [User error] pipelineRun missing parameters: [SCRIPTED]"
+        asked = f"[User error] PipelineRun {run} is missing some parameters required by Pipeline {namespace}/workflow"
+        return "False", "ParameterMissing", f"{asked}: pipelineRun missing parameters: [SCRIPTED]"
     registry, _, rest = course.bundle.partition("/")
     name, _, tag = rest.partition(":")
     causes = (
         f"Error retrieving pipeline for pipelinerun {run}",
         "resolver failed to get Pipeline ",
+        "error requesting remote resource",
         f'error getting "bundleresolver" "{namespace}/bundles-scripted"',
         "cannot retrieve the oci image",
         f"GET http://{registry}/v2/{name}/manifests/{tag or 'latest'}",

@@ -57,9 +57,10 @@ def task_run_status(course: Course, moment: Moment, at: Instants) -> Document:
     }
     if status != "Unknown":
         document["completionTime"] = stamp(now)
-    if course.direction.of(course.direction.task_names()[moment.task]) is not Ending.ACCOUNT_MISSING:
-        document |= {"podName": f"{name}-pod", "steps": [_step(course, moment, at)]}
-    return document
+    if course.direction.of(course.direction.task_names()[moment.task]) is Ending.ACCOUNT_MISSING:
+        # Tekton lists the steps of a pod that never was, without any state.
+        return document | {"podName": "", "steps": [{"name": STEP}]}
+    return document | {"podName": f"{name}-pod", "steps": [_step(course, moment, at)]}
 
 
 def _task_run_condition(course: Course, moment: Moment) -> tuple[str, str, str]:
