@@ -26,7 +26,9 @@ API = f"/apis/tekton.dev/v1/namespaces/{NAMESPACE}"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A run to play. `bundle` is a tag of `contract/run`, see `bundles`; annotations have no prefix here."""
+    """A run to play. `bundle` is a tag of `contract/run`, see `bundles`, unless `image` names one; annotations have no
+    prefix here.
+    """
 
     name: str
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -34,6 +36,8 @@ class Case:
     timeout: str = "10m"
     account: str = ACCOUNT
     cancel: str = ""
+    image: str = ""
+    params: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def run(self) -> str:
@@ -93,7 +97,8 @@ class Stage:
         until(lambda: not self._task_runs(case), DEADLINE, "its TaskRuns gone")
 
     def _run(self, case: Case) -> dict[str, Any]:
-        params = {"bundle": f"{self.registry}/contract/run:{case.bundle}", "name": "workflow", "kind": "pipeline"}
+        image = case.image or f"contract/run:{case.bundle}"
+        params = {"bundle": f"{self.registry}/{image}", "name": "workflow", "kind": "pipeline"}
         return {
             "apiVersion": "tekton.dev/v1",
             "kind": "PipelineRun",
@@ -108,6 +113,7 @@ class Stage:
                 },
                 "taskRunTemplate": {"serviceAccountName": case.account},
                 "timeouts": {"pipeline": case.timeout},
+                "params": [{"name": k, "value": v} for k, v in case.params.items()],
             },
         }
 
