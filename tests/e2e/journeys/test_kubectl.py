@@ -1,0 +1,121 @@
+"""J1 and J2 as a person types them: kubectl and wfe against a stack with the real Tekton controller."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.e2e.journeys.conftest import Terminal
+from tests.waiting import until
+
+pytestmark = [pytest.mark.real_tekton, pytest.mark.timeout(180)]
+
+
+def test_run_a_remediation_and_watch_it(terminal: Terminal) -> None:
+    watch = terminal.watch("get", "wfe", "-w", "--no-headers")
+    terminal.apply("restart.yaml")
+    terminal.kubectl("wait", "wfe/restart", "--for=jsonpath={.status.phase}=Completed", "--timeout=30s")
+    until(lambda: "LockReleased" in terminal.kubectl("get", "events"), 20, "the target is free again")
+    watch.terminate()
+    shown = [line.split()[1] for line in watch.communicate(timeout=10)[0].splitlines() if line.startswith("restart")]
+    assert list(dict.fromkeys(shown)) == ["Pending", "Running", "Completed"]
+
+    columns = terminal.kubectl("get", "wfe", "restart", "-o", "wide")
+    for word in ("PHASE", "WORKFLOWID", "TARGET", "REASON", "DURATION", "AGE", "ATTEMPT", "NEXT"):
+        assert word in columns.splitlines()[0]
+    described = terminal.kubectl("describe", "wfe", "restart")
+    for word in ("PipelineRunCreated", "WorkflowCompleted", "LockReleased"):
+        assert described.count(word) == 1, described
+    conditions = {c["type"]: (c["status"], c["reason"]) for c in terminal.status("restart")["conditions"]}
+    assert conditions == {
+        "TektonPipelineCreated": ("True", "PipelineCreated"),
+        "TektonPipelineRunning": ("True", "PipelineStarted"),
+        "TektonPipelineComplete": ("True", "PipelineSucceeded"),
+        "AuditRecorded": ("True", "AuditSucceeded"),
+    }
+    told = terminal.wfe("audit", "restart")
+    assert told.index("workflow.started") < told.index("workflow.completed")
+
+
+def test_one_run_with_a_timeout_and_our_labels(terminal: Terminal) -> None:
+    terminal.apply("restart.yaml")
+    status = terminal.reaches("restart", "Running")
+    runs = json.loads(terminal.kubectl("get", "pipelinerun", "-A", "-o", "json"))["items"]
+    assert [run["metadata"]["name"] for run in runs] == [status["pipelineRunRef"]["name"]]
+    assert runs[0]["metadata"]["namespace"] == "kubernaut-workflows"
+    assert runs[0]["spec"]["timeouts"]["pipeline"]
+    assert (
+        runs[0]["metadata"]["labels"].items()
+        >= {
+            "kubernaut.ai/workflow-execution": "restart",
+            "kubernaut.ai/source-namespace": "default",
+            "kubernaut.ai/target-resource": "default__deployment__web",
+            "kubernaut.ai/workflow-id": "restart-workload",
+        }.items()
+    )
+    assert "ownerReferences" not in runs[0]["metadata"]
+
+
+def test_second_request_for_a_target_waits_and_starts_by_itself(terminal: Terminal) -> None:
+    terminal.apply("restart.yaml")
+    terminal.reaches("restart", "Running")
+    terminal.apply("restart-again.yaml")
+    until(lambda: "TargetResourceBusy" in terminal.kubectl("get", "wfe", "restart-again"), 10, "it waits, visibly")
+    described = terminal.kubectl("describe", "wfe", "restart-again")
+    assert "position 1, held by default/restart since " in described
+    assert "position 1" in terminal.wfe("why", "restart-again")
+    assert "restart-again" in terminal.wfe("queue")
+    terminal.reaches("restart", "Completed")
+    until(lambda: "RecentlyRemediated" in terminal.kubectl("get", "wfe", "restart-again"), 10, "the cooldown is shown")
+    first = terminal.status("restart")
+    second = terminal.reaches("restart-again", "Completed")
+    assert second["startTime"] > first["completionTime"]
+    assert not any(c["type"] == "ResourceLocked" for c in second["conditions"])
+
+
+def test_failing_one_says_why(terminal: Terminal) -> None:
+    terminal.apply("failing.yaml")
+    status = terminal.reaches("failing", "Failed")
+    details = status["failureDetails"]
+    assert (details["reason"], details["failedTaskName"], details["exitCode"]) == ("TaskFailed", "rollback", 1)
+    assert details["wasExecutionFailure"] is True
+    assert details["failedTaskIndex"] == 1
+    assert status["reason"] == "TaskFailed"
+    assert "rollback" in terminal.wfe("why", "failing")
+
+
+def test_missing_bundle_is_retried_and_says_so(terminal: Terminal) -> None:
+    terminal.apply(
+        "restart.yaml",
+        workflowRef={"workflowId": "x", "version": "1", "containerImage": f"{terminal.registry}/kubernaut/nothing:v1"},
+    )
+    until(lambda: terminal.status("restart").get("reason") == "BackingOff", 30, "it backs off", every=0.2)
+    status = terminal.status("restart")
+    assert (status["consecutiveFailures"], status["attempt"]) == (1, 1)
+    assert status["nextAllowedExecution"]
+
+
+def test_deletion_stops_a_run_and_leaves_nothing(terminal: Terminal) -> None:
+    terminal.apply("restart.yaml")
+    terminal.reaches("restart", "Running")
+    terminal.kubectl("delete", "wfe", "restart", "--timeout=30s")
+    assert "No resources" in terminal.kubectl("get", "pipelinerun", "-A")
+    terminal.apply("restart-again.yaml")
+    terminal.reaches("restart-again", "Completed")
+
+
+def test_external_deletion_of_the_run(terminal: Terminal) -> None:
+    terminal.apply("restart.yaml")
+    name = terminal.reaches("restart", "Running")["pipelineRunRef"]["name"]
+    terminal.kubectl("delete", "pipelinerun", "-n", "kubernaut-workflows", name)
+    status = terminal.reaches("restart", "Failed")
+    assert "deleted externally" in status["failureDetails"]["message"]
+    assert status["pipelineRunRef"]["name"] == name
+
+
+def test_schema_teaches(terminal: Terminal) -> None:
+    explained = terminal.kubectl("explain", "wfe.spec")
+    for field in ("targetResource", "workflowRef", "parameters", "executionConfig"):
+        assert field in explained
+    assert "DESCRIPTION" in explained
