@@ -6,27 +6,22 @@ sorted order, so that two batches that overlap wait for each other in one direct
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
+from datastorage.bulk import add_events, claim_ids
 from datastorage.engine import reading, writing
 from datastorage.query import Query
 from models.audit_request import AuditRecord
 from models.tables import audit_event_ids, audit_events
 
-_FIELDS = [column.name for column in audit_events.c if column.name not in ("sequence", "recorded_at")]
 _SHOWN = [column for column in audit_events.c if column.name != "sequence"]
 _SHOWN_NAMES = [str(column.name) for column in _SHOWN]
-_INSERT_IGNORE = {
-    "postgresql": postgresql.insert(audit_event_ids).on_conflict_do_nothing().returning(audit_event_ids.c.event_id),
-    "sqlite": sqlite.insert(audit_event_ids).on_conflict_do_nothing().returning(audit_event_ids.c.event_id),
-}
 
 
 class EventConflict(Exception):
@@ -71,12 +66,12 @@ class Repository:
         unique = _unique(records)
         with self._writing.begin() as connection:
             _check_parents(connection, records)
-            fresh = _claim_ids(connection, unique)
+            fresh = claim_ids(connection, {key: record.content_hash for key, record in unique.items()})
             if len(fresh) < len(unique):
                 _check_known(connection, records, unique.keys() - fresh)
-            rows = [_row(record, recorded_at) for event_id, record in unique.items() if event_id in fresh]
-            if rows:
-                connection.execute(insert(audit_events), rows)
+            new = [record for event_id, record in unique.items() if event_id in fresh]
+            if new:
+                add_events(connection, new, recorded_at)
         return fresh
 
     def find(self, query: Query) -> Page:
@@ -115,21 +110,12 @@ def _check_parents(connection: Connection, records: Sequence[AuditRecord]) -> No
         raise UnknownParent(missing)
 
 
-def _claim_ids(connection: Connection, unique: Mapping[UUID, AuditRecord]) -> frozenset[UUID]:
-    claims = [{"event_id": key, "content_hash": unique[key].content_hash} for key in sorted(unique)]
-    return frozenset(connection.execute(_INSERT_IGNORE[connection.dialect.name], claims).scalars())
-
-
 def _check_known(connection: Connection, records: Sequence[AuditRecord], known: set[UUID]) -> None:
     found = connection.execute(select(audit_event_ids).where(audit_event_ids.c.event_id.in_(known)))
     hashes: dict[UUID, bytes] = {event_id: bytes(content_hash) for event_id, content_hash in found}
     for index, record in enumerate(records):
         if hashes.get(record.event_id, record.content_hash) != record.content_hash:
             raise EventConflict(index, record.event_id)
-
-
-def _row(record: AuditRecord, recorded_at: datetime) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in _FIELDS} | {"recorded_at": recorded_at}
 
 
 def _conditions(query: Query) -> list[ColumnElement[bool]]:
