@@ -84,10 +84,13 @@ class Player:
         except ValueError as error:
             log.error("%s/%s is not played: %s", metadata["namespace"], metadata["name"], error)
             return
-        origin = time.monotonic()
-        play = Play(course, deque((origin + stop.after.total_seconds(), stop.moment) for stop in timetable(course)))
-        if started := (run.get("status") or {}).get("startTime"):
-            play.at[Moment(Kind.RESOLVE)] = datetime.fromisoformat(started)
+        now, origin, at = datetime.now(UTC), time.monotonic(), {}
+        if began := (run.get("status") or {}).get("startTime"):
+            # Begun before a restart of ours: what was due meanwhile is due now.
+            at[Moment(Kind.RESOLVE)] = datetime.fromisoformat(began)
+            origin -= max(0.0, (now - at[Moment(Kind.RESOLVE)]).total_seconds())
+        stops = ((origin + stop.after.total_seconds(), stop.moment) for stop in timetable(course))
+        play = Play(course, deque(stops), at)
         self._plays[course.uid] = play
         self._interrupt(play, run)
         self._push(origin, partial(self._go_on, play, play.turn))

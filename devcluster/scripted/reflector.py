@@ -11,7 +11,7 @@ import http.client
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlencode
@@ -47,7 +47,7 @@ class Reflector:
     known: dict[str, Run] = field(default_factory=dict)
     listed: threading.Event = field(default_factory=threading.Event)
 
-    def follow(self) -> Iterator[Change]:
+    def follow(self) -> Generator[Change, None, None]:
         """Yield changes without end; a server that is away is waited for."""
         pause = PAUSE_SECONDS
         while True:
