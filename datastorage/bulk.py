@@ -12,8 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, insert, text
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
 from datastorage.settings import Driver
@@ -27,7 +26,6 @@ _CLAIM_ARRAYS = text(
     "SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:hashes AS bytea[])) "
     "ON CONFLICT DO NOTHING RETURNING event_id"
 )
-_CLAIM_ROWS = sqlite.insert(audit_event_ids).on_conflict_do_nothing().returning(audit_event_ids.c.event_id)
 
 
 def claim_ids(connection: Connection, hashes: Mapping[UUID, bytes]) -> frozenset[UUID]:
@@ -39,8 +37,13 @@ def claim_ids(connection: Connection, hashes: Mapping[UUID, bytes]) -> frozenset
     if connection.dialect.name == Driver.POSTGRESQL:
         arrays = {"ids": ids, "hashes": [hashes[event_id] for event_id in ids]}
         return frozenset(connection.execute(_CLAIM_ARRAYS, arrays).scalars())
-    rows = [{"event_id": event_id, "content_hash": hashes[event_id]} for event_id in ids]
-    return frozenset(connection.execute(_CLAIM_ROWS, rows).scalars())
+    # SQLite has one writer, and this transaction is it: what is absent now stays absent.
+    column = audit_event_ids.c.event_id
+    known = set(connection.execute(select(column).where(column.in_(ids))).scalars())
+    rows = [{"event_id": event_id, "content_hash": hashes[event_id]} for event_id in ids if event_id not in known]
+    if rows:
+        connection.execute(insert(audit_event_ids), rows)
+    return frozenset(hashes.keys() - known)
 
 
 def add_events(connection: Connection, records: Sequence[AuditRecord], recorded_at: datetime) -> None:
