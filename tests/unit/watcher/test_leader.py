@@ -16,7 +16,7 @@ from tests.unit.cluster.scripted import Reply, Request, status
 from watcher.leader import LeaderElection, LeaseTiming
 
 pytestmark = pytest.mark.enable_socket
-QUICK = LeaseTiming(duration=0.6, renew_deadline=0.4, retry=0.05, call=0.2, release_call=0.2)
+QUICK = LeaseTiming(duration=3, renew_deadline=0.4, retry=0.05, call=0.2, release_call=0.2)
 
 
 class Lease:
