@@ -10,7 +10,7 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from models.execution import Execution
-from models.status import Phase, Status
+from models.status import ConditionType, Phase, Status
 
 _DURATIONS = (5, 10, 20, 40, 80, 160, 320)
 _LATENCIES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -70,8 +70,8 @@ class Metrics:
     def transition(self, before: Execution, after: Status, now: datetime) -> None:
         """Count what a written status changed."""
         old = before.status
-        if after.attempt > old.attempt and after.failures >= after.attempt and after.phase is not Phase.FAILED:
-            self.retries.labels(after.reason).inc()
+        if after.failures > old.failures and not after.phase.terminal:
+            self.retries.labels(_refused_by(after)).inc()
         if _attempt_started(old, after):
             self.runs_created.inc()
             if after.attempt == 1:
@@ -86,6 +86,15 @@ class Metrics:
         self.ended.labels(after.phase.value).inc()
         if after.started_at is not None and after.completed_at is not None:
             self.duration.labels(after.phase.value).observe((after.completed_at - after.started_at).total_seconds())
+
+
+def _refused_by(after: Status) -> str:
+    """Return the reason of the condition that says why an attempt failed: of a closed set, unlike messages."""
+    for kind in (ConditionType.CREATED, ConditionType.RUNNING):
+        condition = after.condition(kind)
+        if condition is not None and condition.status is False:
+            return condition.reason
+    return "Unknown"
 
 
 def _attempt_started(old: Status, after: Status) -> bool:
