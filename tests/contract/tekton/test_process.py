@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -139,7 +140,11 @@ def test_it_ends_with_a_caller_that_is_killed(runs: Runs) -> None:
         assert caller.stdout is not None
         player = psutil.Process(int(caller.stdout.readline()))
         os.kill(caller.pid, signal.SIGKILL)
-    until(lambda: not player.is_running() or player.status() == psutil.STATUS_ZOMBIE, SECONDS, "its end")
+    try:
+        until(lambda: not player.is_running() or player.status() == psutil.STATUS_ZOMBIE, SECONDS, "its end")
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            player.kill()
 
 
 def test_stopping_twice_is_stopping_once(runs: Runs) -> None:
