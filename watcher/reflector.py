@@ -11,9 +11,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic
 
 import orjson
 
@@ -24,46 +23,10 @@ from tasks.adapters.cluster import Cluster
 from tasks.adapters.cluster_errors import Expired, ResourceAbsent, status_error
 from tasks.adapters.cluster_transport import Stream
 from watcher.backoff import Backoff
+from watcher.resource import Resource, S, Timing
 from watcher.state import StreamState
 
 log = logging.getLogger(__name__)
-
-
-class Seen(Protocol):
-    """The slim remains of an object."""
-
-    @property
-    def uid(self) -> str: ...
-
-    @property
-    def key(self) -> Key | None: ...
-
-
-S = TypeVar("S", bound=Seen)
-
-
-@dataclass(frozen=True, slots=True)
-class Resource(Generic[S]):
-    """What is watched, and when a change of it wants a pass."""
-
-    name: str
-    path: str
-    selector: str
-    see: Callable[[Mapping[str, Any]], S]
-    changed: Callable[[S | None, S], bool]
-    listed: Callable[[S | None, S], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    read_timeout: float = 75.0
-    shortest_watch: float = 240.0
-    longest_watch: float = 300.0
-    absent_pause: float = 4.0
-    very_short: float = 1.0
-    healthy: float = 10.0
-    first_backoff: float = 0.8
-    last_backoff: float = 30.0
 
 
 class WatchBroken(Exception):
@@ -83,7 +46,7 @@ class Reflector(Generic[S]):
         deliver: Callable[[Key, bool], None],
         state: StreamState,
         draw: Callable[[], float],
-        timing: Timing = Timing(),
+        timing: Timing,
     ) -> None:
         self._cluster = cluster
         self._resource = resource

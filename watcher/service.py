@@ -19,7 +19,8 @@ from tasks.adapters.cluster import Cluster
 from watcher.coalesce import DirtyKeys, Publish, Publisher
 from watcher.health import Endpoint, deaf_streams, exposition, probe, register_streams, unlisted_streams
 from watcher.leader import AlwaysLeading, LeaderElection
-from watcher.reflector import Reflector, Resource, Timing
+from watcher.reflector import Reflector
+from watcher.resource import Resource, Timing
 from watcher.route import execution_changed, execution_listed, run_changed
 from watcher.seen import SeenExecution, SeenRun, see_execution, see_run
 from watcher.state import StreamState

@@ -15,7 +15,8 @@ from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
 from tests.unit.cluster.conftest import Serve
 from tests.unit.cluster.scripted import Reply, Request, Script, ScriptedServer, status, watch_line
-from watcher.reflector import Reflector, Resource, Timing
+from watcher.reflector import Reflector
+from watcher.resource import Resource, Timing
 from watcher.route import execution_changed
 from watcher.seen import SeenExecution, see_execution
 from watcher.state import StreamState
