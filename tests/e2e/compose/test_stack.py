@@ -1,0 +1,138 @@
+"""The container stack, really run: from an empty folder to audit events in PostgreSQL, and to a clean end.
+
+The tests share one stack; those that change its shape stand last.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.compose.checkout import service_of
+from tests.e2e.compose.conftest import Stack
+from tests.waiting import until
+
+# The engine, the image and the start of everything belong to the first test that asks for them.
+pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(900)]
+
+SERVICES = {"redis", "postgres", "migrate", "datastorage", "watcher", "worker", "beat", "flower"}
+
+
+def done(stack: Stack, name: str) -> bool:
+    """Say whether an execution is Completed and DataStorage acknowledged all of it."""
+    status = stack.status(name)
+    acknowledged = {"type": "AuditRecorded", "status": "True"}
+    conditions = status.get("conditions", [])
+    return status.get("phase") == "Completed" and any(acknowledged.items() <= each.items() for each in conditions)
+
+
+def running(stack: Stack) -> list[dict[str, Any]]:
+    """Return the containers that are not done with their work."""
+    return [each for each in stack.checkout.containers() if service_of(each) != "migrate"]
+
+
+def test_an_execution_completes_and_its_audit_is_in_postgresql(stack: Stack, say: Callable[[str], None]) -> None:
+    began = time.monotonic()
+    stack.declare("first", "default/deployment/web")
+    until(lambda: done(stack, "first"), 60, "the execution is Completed and audited")
+    say(f"an execution is Completed and audited after {time.monotonic() - began:.1f} s")
+    told = stack.audited("first")
+    assert [event["event_type"] for event in told] == ["workflow.started", "workflow.completed"]
+    query = "select event_type from audit_events where correlation_id = 'request-first' order by 1"
+    database = ("exec", "-T", "postgres", "psql", "-U", "datastorage", "-d", "datastorage", "-tA", "-c", query)
+    assert stack.checkout.compose(*database).split() == ["workflow.completed", "workflow.started"]
+
+
+def test_everything_is_healthy_and_the_migration_ended_well(stack: Stack) -> None:
+    containers = stack.checkout.containers()
+    assert {service_of(each) for each in containers} == SERVICES
+    health = {service_of(each): each["State"]["Health"]["Status"] for each in running(stack)}
+    assert health == dict.fromkeys(SERVICES - {"migrate"}, "healthy")
+    migrated = next(each for each in containers if service_of(each) == "migrate")
+    assert (migrated["State"]["Status"], migrated["State"]["ExitCode"]) == ("exited", 0)
+
+
+def test_nothing_runs_as_root_or_can_gain_rights(stack: Stack) -> None:
+    for each in running(stack):
+        service, host = service_of(each), each["HostConfig"]
+        processes = stack.checkout.engine.docker("top", each["Id"], "-eo", "pid,uid").splitlines()[1:]
+        assert processes, service
+        assert "0" not in {process.split()[1] for process in processes}, service
+        assert host["CapDrop"] == ["ALL"], service
+        assert not host["CapAdd"], service
+        assert any(option.startswith("no-new-privileges") for option in host["SecurityOpt"]), service
+        assert host["ReadonlyRootfs"] or service == "postgres"
+
+
+def test_the_working_directory_is_empty_and_passwords_are_in_no_environment(stack: Stack) -> None:
+    assert (
+        stack.checkout.compose("exec", "-T", "worker", "sh", "-c", "ls -A .; touch x 2>/dev/null || echo no") == "no\n"
+    )
+    passwords = [stack.checkout.secret(name) for name in ("redis_password", "postgres_password", "flower_password")]
+    for each in stack.checkout.containers():
+        declared = " ".join([*each["Config"]["Env"], *(each["Config"]["Cmd"] or [])])
+        assert not any(password in declared for password in passwords), service_of(each)
+
+
+def test_only_loopback_is_published(stack: Stack) -> None:
+    published = {
+        (service_of(each), binding["HostIp"])
+        for each in running(stack)
+        for bindings in each["NetworkSettings"]["Ports"].values()
+        for binding in bindings or ()
+    }
+    assert published == {("datastorage", "127.0.0.1"), ("flower", "127.0.0.1")}
+
+
+def test_redis_asks_for_its_password(stack: Stack) -> None:
+    assert "NOAUTH" in stack.checkout.compose("exec", "-T", "redis", "redis-cli", "ping")
+
+
+def test_flower_asks_for_a_login_and_changes_nothing(stack: Stack) -> None:
+    with httpx.Client(base_url=f"http://127.0.0.1:{stack.checkout.ports['flower']}") as flower:
+        assert flower.get("/workers").status_code == httpx.codes.UNAUTHORIZED
+        assert flower.get("/workers", auth=("wfe", "wrong")).status_code == httpx.codes.UNAUTHORIZED
+        login = ("wfe", stack.checkout.secret("flower_password"))
+        worker = re.compile(r"celery@[0-9a-f]{12}")
+        found = until(lambda: worker.findall(flower.get("/workers", auth=login).text), 30, "Flower shows the worker")
+        shutdown = flower.post(f"/api/worker/shutdown/{found[0]}", auth=login)
+        assert shutdown.status_code == httpx.codes.METHOD_NOT_ALLOWED
+
+
+def test_three_workers_share_the_work(stack: Stack, say: Callable[[str], None]) -> None:
+    before = stack.checkout.secret("postgres_password")
+    stack.checkout.make("compose-up", "--scale worker=3")
+    assert stack.checkout.secret("postgres_password") == before
+    say("three workers are healthy")
+    names = [f"many-{number}" for number in range(12)]
+    for name in names:
+        stack.declare(name, f"default/deployment/{name}")
+    until(lambda: all(done(stack, name) for name in names), 90, "all twelve are Completed and audited")
+    assert all(len(stack.audited(name)) == 2 for name in names)
+    workers = [each for each in running(stack) if service_of(each) == "worker"]
+    assert [each["State"]["Health"]["Status"] for each in workers] == ["healthy"] * 3
+    passes = [_passes(stack, each["Id"]) for each in workers]
+    say(f"passes made by each worker: {passes}")
+    assert sum(1 for number in passes if number) > 1
+
+
+def test_everything_stops_when_asked_to(stack: Stack, say: Callable[[str], None]) -> None:
+    began = time.monotonic()
+    stack.checkout.compose("stop")
+    say(f"everything stopped after {time.monotonic() - began:.1f} s")
+    # 137 would be a process that had to be killed, 143 one that knows no orderly end.
+    assert {service_of(each): each["State"]["ExitCode"] for each in running(stack)} == dict.fromkeys(
+        SERVICES - {"migrate"}, 0
+    )
+
+
+def _passes(stack: Stack, container: str) -> int:
+    look = "from urllib.request import urlopen; print(urlopen('http://127.0.0.1:9090/metrics').read().decode())"
+    shown = stack.checkout.engine.docker("exec", container, "python", "-c", look)
+    counted = re.findall(r"^workflowexecution_reconcile_total\{.*\} (\S+)$", shown, re.MULTILINE)
+    return int(sum(map(float, counted)))
