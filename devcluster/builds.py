@@ -107,6 +107,8 @@ def _build_one(go: str, recipe: Recipe, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(prefix=".build-", dir=target.parent) as scratch:
         made = Path(scratch) / recipe.binary
         command = [go, "build", "-v", "-trimpath", "-mod=readonly", "-ldflags", recipes.linker_flags(recipe.module)]
+        # The linker drops debugging information anyway; not making it saves an eighth of the time.
+        command.append("-gcflags=all=-dwarf=false")
         with subprocess.Popen(
             [*command, "-o", str(made), recipe.package],
             cwd=recipe.module.directory,
