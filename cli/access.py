@@ -27,6 +27,7 @@ from tasks.adapters.cluster_errors import ResourceAbsent
 from tasks.adapters.datastorage import AuditClient
 from tasks.redis_scripts.connection import Client, connect
 from tasks.redis_scripts.hold import Holds
+from tasks.redis_scripts.outbox import Outbox
 from tasks.redis_scripts.queue import WorkQueue
 
 REDIS_PATIENCE = timedelta(seconds=3)
@@ -48,6 +49,10 @@ class Access:
         """The namespace that is meant; empty for all."""
         return "" if self.chosen.everywhere else self.chosen.namespace or self.kubeconfig.namespace
 
+    def everywhere(self) -> Access:
+        """Return the same for all namespaces."""
+        return replace(self, chosen=replace(self.chosen, everywhere=True))
+
     @cached_property
     def cluster(self) -> Cluster:
         return Cluster.connect(self.kubeconfig.paths, self.kubeconfig.context, self.settings.kubernetes.request_timeout)
@@ -56,10 +61,6 @@ class Access:
     def redis(self) -> Client:
         return connect(self.settings.redis)
 
-    @property
-    def redis_settings(self) -> RedisSettings:
-        return self.settings.redis
-
     @cached_property
     def holds(self) -> Holds:
         return Holds(self.redis, self.settings.redis.prefix)
@@ -67,6 +68,10 @@ class Access:
     @cached_property
     def queue(self) -> WorkQueue:
         return WorkQueue(self.redis, self.settings.redis.prefix, horizon=self.settings.celery.horizon)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        return Outbox(self.redis, self.settings.redis.prefix)
 
     @cached_property
     def audit(self) -> AuditClient:
@@ -93,6 +98,11 @@ class Access:
     def execution(self, key: Key) -> Execution:
         """Return an execution. Raises CommandError when there is none."""
         return read_execution(self.document(key))
+
+    def find(self, key: Key) -> Execution | None:
+        """Return an execution, None when there is none."""
+        found = self.cluster.get(paths.execution(key))
+        return None if found is None else read_execution(found)
 
     def documents(self, selector: str = "") -> Iterator[Document]:
         """Yield the executions of the meant namespace. Raises CommandError where the CRD is missing."""

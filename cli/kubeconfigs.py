@@ -24,6 +24,7 @@ class Kubeconfig:
     paths: str
     context: str
     namespace: str
+    server: str
     stack: Record | None
 
 
@@ -49,8 +50,10 @@ def _described(paths: str, context: str, stack: Record | None) -> Kubeconfig:
     contexts = {entry["name"]: entry.get("context") or {} for each in documents for entry in each.get("contexts") or ()}
     if context and context not in contexts:
         raise UsageError(f'context "{context}" does not exist in {paths}')
-    namespace = contexts.get(current, {}).get("namespace") or DEFAULT_NAMESPACE
-    return Kubeconfig(paths, context, namespace, stack)
+    meant = contexts.get(current, {})
+    clusters = {entry["name"]: entry.get("cluster") or {} for each in documents for entry in each.get("clusters") or ()}
+    server = clusters.get(meant.get("cluster", ""), {}).get("server") or ""
+    return Kubeconfig(paths, context, meant.get("namespace") or DEFAULT_NAMESPACE, server, stack)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -8,9 +8,14 @@ from pathlib import Path
 
 import click
 
+from cli.describe import describe, why
 from cli.errors import CommandError, UsageError
+from cli.health import status
+from cli.lines import queue
+from cli.listing import get
 from cli.local.commands import local
 from cli.options import Chosen, Output, common
+from cli.story import audit
 from models.errors import ExecutorError, Misconfigured
 
 
@@ -22,7 +27,8 @@ def wfe(context: click.Context, chosen: Chosen) -> None:
     context.obj = chosen
 
 
-wfe.add_command(local)
+for command in (get, describe, why, audit, status, queue, local):
+    wfe.add_command(command)
 
 
 def main() -> None:

@@ -1,0 +1,97 @@
+"""`wfe audit`: the story of an execution, or of a whole remediation, as DataStorage tells it, oldest first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import click
+import yaml
+
+from cli.access import Access, open_access
+from cli.errors import UsageError
+from cli.options import Chosen, Output, common
+from cli.table import table
+from models.instants import format_instant, read_instant
+
+PAGE = 1000
+_DETAILS = ("skip_reason", "skip_message", "failure_reason", "failed_task_name", "failure_message")
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--correlation-id", metavar="ID", help="Everything of this remediation, also of executions long gone.")
+@common(Output.JSON, Output.YAML)
+def audit(name: str | None, correlation_id: str | None, chosen: Chosen) -> None:
+    """Tell from DataStorage what happened, oldest first."""
+    if not name and not correlation_id:
+        raise UsageError("name an execution, or a remediation with --correlation-id")
+    access = open_access(chosen)
+    events = list(stored(access, correlation_id or access.execution(access.key(name or "")).correlation_id))
+    if name:
+        events = list(of_execution(events, access.key(name).namespace, access.key(name).name))
+    match chosen.output:
+        case Output.JSON:
+            click.echo(json.dumps(events, indent=1, ensure_ascii=False))
+        case Output.YAML:
+            click.echo(yaml.safe_dump(events, sort_keys=False, allow_unicode=True).rstrip("\n"))
+        case _ if events:
+            click.echo(told(events))
+        case _:
+            click.echo("No audit events found.", err=True)
+
+
+def stored(access: Access, correlation_id: str) -> Iterator[dict[str, Any]]:
+    """Yield the stored events of a remediation, oldest first. Raises ExecutorError."""
+    # An event stored between two pages pushes others to the next: they come twice, none is missed.
+    newest_first: dict[str, dict[str, Any]] = {}
+    offset = 0
+    while True:
+        page = access.audit.query({"correlation_id": correlation_id, "limit": PAGE, "offset": offset})
+        for event in page["data"]:
+            newest_first.setdefault(event["event_id"], event)
+        offset += len(page["data"])
+        if not page["data"] or not page["pagination"]["has_more"]:
+            break
+    yield from reversed(newest_first.values())
+
+
+def of_execution(events: Iterable[dict[str, Any]], namespace: str, name: str) -> Iterator[dict[str, Any]]:
+    """Keep the events of one execution."""
+    return (event for event in events if (event.get("namespace"), event.get("resource_id")) == (namespace, name))
+
+
+def told(events: Iterable[Mapping[str, Any]]) -> str:
+    """Return the events as a table, in their order."""
+    rows = [
+        (
+            _instant(event),
+            str(event.get("resource_id") or ""),
+            str(event["event_type"]),
+            str((event.get("event_data") or {}).get("attempt") or ""),
+            str(event["event_outcome"]),
+            detail(event),
+        )
+        for event in events
+    ]
+    return table(("TIME", "EXECUTION", "EVENT", "ATTEMPT", "OUTCOME", "DETAIL"), rows)
+
+
+def detail(event: Mapping[str, Any]) -> str:
+    """Return what is particular about an event in a few words."""
+    data = event.get("event_data") or {}
+    match event["event_type"]:
+        case "workflow.started":
+            return f"run {data.get('pipelinerun_name', '')} on {data.get('target_resource', '')}"
+        case "workflow.completed":
+            return f"after {data.get('duration', '')}"
+        case "workflow.queued":
+            return f"target {data.get('target_resource', '')} is taken"
+        case _:
+            return ": ".join(str(data[key]) for key in _DETAILS if data.get(key))
+
+
+def _instant(event: Mapping[str, Any]) -> str:
+    at = read_instant(event["event_timestamp"])
+    return format_instant(at) if at else str(event["event_timestamp"])

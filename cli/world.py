@@ -1,0 +1,76 @@
+"""Look around for `wfe why` and `wfe describe`: ask Redis, the API server and DataStorage what explains an execution.
+
+A side that does not answer becomes a fault in the result, never an error: that it is away is the explanation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import httpx
+
+from cli.access import Access
+from cli.explain import UNHEEDED, World
+from cli.workers import listen_for_workers
+from models.errors import Transient
+from models.execution import Execution
+from models.hold import Busy
+from tasks import clock
+from tasks.adapters.runs import TektonRuns
+from tasks.redis_scripts.glance import glance
+
+_HEALTH_PATIENCE = timedelta(seconds=3)
+
+
+def look_around(access: Access, execution: Execution) -> World:
+    """Return what is to be seen about one execution. Raises ExecutorError when the API server does not answer."""
+    world = _ask_redis(access, execution, World(now=clock.now()))
+    world = replace(world, run_namespace=access.settings.execution.namespace)
+    if execution.status.run_name:
+        runs = TektonRuns(access.cluster, access.settings.execution.namespace)
+        run = runs.get(execution.status.run_name)
+        own = run is not None and run.execution_uid in ("", execution.uid)
+        world = replace(world, run=run if own else None)
+    if execution.status.pending_facts:
+        world = replace(world, datastorage_fault=datastorage_fault(access))
+    return world
+
+
+def _ask_redis(access: Access, execution: Execution, world: World) -> World:
+    try:
+        seen = glance(access.redis, access.settings.redis.prefix, execution.key)
+        world = replace(world, now=seen.now, due=seen.due, pass_running=seen.running)
+        if execution.spec.target:
+            world = replace(world, hold=access.holds.look(execution.spec.target, execution.uid))
+        if execution.status.pending_facts:
+            world = replace(world, outbox=access.outbox.size())
+        overdue = seen.due is not None and not seen.running and seen.now - seen.due > UNHEEDED
+        if overdue and not execution.status.phase.terminal:
+            world = replace(world, workers=len(listen_for_workers(access.settings)))
+        return _ask_about_holder(access, world)
+    except Transient as fault:
+        return replace(world, redis_fault=str(fault))
+
+
+def _ask_about_holder(access: Access, world: World) -> World:
+    """Find out whether who holds the target has ended; the instant at which its key is due is when it lets go."""
+    if not isinstance(world.hold, Busy):
+        return world
+    holder = access.find(world.hold.holder)
+    if holder is None or not holder.status.phase.terminal:
+        return world
+    due = glance(access.redis, access.settings.redis.prefix, holder.key).due
+    if due is None and holder.status.completed_at is not None:
+        due = holder.status.completed_at + access.settings.execution.cooldown_period
+    return replace(world, holder_ended=True, rests_until=due)
+
+
+def datastorage_fault(access: Access) -> str:
+    """Return why DataStorage cannot store events now, empty when it can."""
+    url = f"{access.settings.audit.datastorage_url}/health/ready"
+    try:
+        answer = httpx.get(url, timeout=_HEALTH_PATIENCE.total_seconds(), trust_env=False)
+    except httpx.HTTPError as error:
+        return f"{url}: {error}"
+    return "" if answer.status_code == 200 else f"{url} answers {answer.status_code}"
