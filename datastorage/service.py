@@ -41,6 +41,8 @@ def run(app: FastAPI, listener: socket.socket, server: ServerSettings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        # Longer than any client keeps an idle connection: a request must not meet one that is just being closed.
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=int(server.shutdown_timeout.total_seconds()),
     )
     # uvicorn raises the signal again when it has stopped; that must not end the process with its code.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import Engine
+from sqlalchemy import event as sqlalchemy_event
 
+from datastorage.query import Query
+from datastorage.repository import Repository
 from tests.contract.datastorage.conftest import Event
 
 
@@ -133,24 +136,20 @@ def test_pages_under_inserts_skip_nothing(client: httpx.Client, event: Event) ->
     assert seen == list(range(100, 0, -1))
 
 
-def test_total_and_page_are_of_one_snapshot(client: httpx.Client, event: Event) -> None:
-    """While others insert, a page that is full up to the total never says that there is more."""
-    stop = threading.Event()
+def test_total_and_page_are_of_one_snapshot(client: httpx.Client, engine: Engine, event: Event) -> None:
+    """Others insert between the count and the page: neither sees it."""
+    client.post("/events/batch", json=[event(1), event(2)])
+    inserts: list[int] = []
 
-    def insert() -> None:
-        number = 1
-        while not stop.is_set():
-            client.post("/events/batch", json=[event(number + n) for n in range(10)])
-            number += 10
+    def insert_after_count(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        if "count(" in statement and not inserts:
+            inserts.append(client.post("/events", json=event(3)).status_code)
 
-    writer = threading.Thread(target=insert)
-    writer.start()
+    sqlalchemy_event.listen(engine, "after_cursor_execute", insert_after_count)
     try:
-        for _ in range(60):
-            answer = client.get("/events", params={"limit": 1000}).json()
-            total = answer["pagination"]["total"]
-            assert len(answer["data"]) == min(total, 1000)
-            assert total % 10 == 0
+        page = Repository(engine).find(Query())
     finally:
-        stop.set()
-        writer.join()
+        sqlalchemy_event.remove(engine, "after_cursor_execute", insert_after_count)
+    assert inserts == [201]
+    assert (page.total, len(page.rows)) == (2, 2)
+    assert found(client) == [3, 2, 1]

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, text
 
+from datastorage import schema
+from datastorage.bulk import claim_ids
 from models.tables import audit_event_ids, audit_events
-from tests.contract.datastorage.conftest import Event, Service
+from tests.contract.datastorage.conftest import Event, Service, engine_for
+from tests.postgres_plugin import PostgresServer
 
 PROBLEMS = "https://kubernaut.ai/problems/"
 
@@ -205,8 +209,8 @@ def test_parents(client: httpx.Client, engine: Engine, event: Event) -> None:
     orphan = event(2, parent_event_id=str(UUID(int=1)))
     document = problem(client.post("/events", json=orphan), 400, "validation-error")
     assert document["errors"] == [{"field": "parent_event_id", "message": "does not exist"}]
-    late = problem(client.post("/events/batch", json=[orphan, event(1)]), 400, "validation-error")
-    assert late["detail"] == "event at index 0: parent_event_id: does not exist"
+    late = problem(client.post("/events/batch", json=[event(3), orphan, event(1)]), 400, "validation-error")
+    assert late["detail"] == "event at index 1: parent_event_id: does not exist"
     assert rows(engine) == (0, 0)
     assert client.post("/events/batch", json=[event(1), orphan]).status_code == 201
     assert client.post("/events", json=event(3, parent_event_id=str(UUID(int=2)))).status_code == 201
@@ -259,3 +263,33 @@ def test_one_of_two_contents_at_once_wins(service: Service, engine: Engine, even
         thread.join()
     assert sorted(statuses) == [201] + [409] * 7
     assert rows(engine) == (1, 1)
+
+
+@pytest.mark.postgres
+def test_overlapping_batches_wait_in_one_direction(postgres_server: PostgresServer) -> None:
+    """One holds 2 and wants 3, the other wants all: had it taken 3 before it waits for 2, neither could go on."""
+    engine = engine_for(postgres_server.create_database("datastorage_overlap"))
+    schema.upgrade(engine)
+    hashes = {UUID(int=number): bytes(32) for number in (3, 1, 2)}
+    claimed: list[int] = []
+
+    def claim_all() -> None:
+        with engine.begin() as connection:
+            claimed.extend(event_id.int for event_id in claim_ids(connection, hashes))
+
+    def waits() -> bool:
+        with engine.connect() as connection:
+            waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            return bool(connection.execute(waiting).scalar_one())
+
+    other = threading.Thread(target=claim_all)
+    with engine.begin() as connection:
+        claim_ids(connection, {UUID(int=2): bytes(32)})
+        other.start()
+        deadline = time.monotonic() + 5
+        while not waits() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert claim_ids(connection, {UUID(int=3): bytes(32)})
+    other.join()
+    assert claimed == [1]
+    engine.dispose()

@@ -44,6 +44,14 @@ def test_503_while_it_is_away_and_recovery_without_a_restart(start: Start, serve
     assert total(url) == 2
 
 
+def test_a_restart_that_no_request_fell_into_is_not_noticed(start: Start, server: PostgresServer) -> None:
+    url = start("serve", "--port", "0", url=server.url()).url
+    assert httpx.post(f"{url}/api/v1/audit/events", json=event(1)).status_code == 201
+    server.kill()
+    server.start()
+    assert httpx.post(f"{url}/api/v1/audit/events", json=event(2)).status_code == 201
+
+
 def test_killed_in_the_middle_of_batches(start: Start, server: PostgresServer) -> None:
     """Senders repeat what was not acknowledged, as the executor does: everything is stored, nothing twice."""
     url = start("serve", "--port", "0", url=server.url()).url
