@@ -11,26 +11,21 @@ import ipaddress
 import os
 import re
 import secrets
-import shutil
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from devcluster import builds, manifests, processes, recipes, records
+from devcluster import builds, launch, manifests, processes, records
 from devcluster.api import Api
 from devcluster.certificates import Authority, write_kubeconfig
 from devcluster.manifests import Document
 from devcluster.places import Busy, DevclusterError, UsageError, locked, state_root
-from devcluster.records import LEVELS, Phase, Record, Request
+from devcluster.records import LEVELS, Record, Request
 
-_START_TIMEOUT: Final = 120.0
-_STOP_GRACE: Final = 25.0
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
@@ -43,7 +38,7 @@ class Cluster:
         record: Record | None = None,
         *,
         kubeconfig: Path | None = None,
-        owned: tuple[subprocess.Popen[bytes], int] | None = None,
+        owned: launch.Owned | None = None,
     ) -> None:
         """Describe a cluster; `start` is how to get one."""
         self.directory = directory
@@ -148,7 +143,9 @@ def start(
         running = find(request.name)
         if running is not None:
             raise UsageError(f"cluster {request.name} runs already; choose another --name or run `down` first")
-        return _launch(request, detach=detach)
+        directory = state_root() / request.name
+        record, owned = launch.launch(directory, request, detach=detach)
+        return Cluster(directory, record, owned=owned)
 
 
 def use_existing(*, tekton_crds: bool = False) -> Cluster:
@@ -186,9 +183,9 @@ def stop(name: str, *, keep_logs: bool = False) -> bool:
     if record is None:
         return False
     if record.alive():
-        processes.end(record.keeper, _STOP_GRACE)
+        processes.end(record.keeper, launch.STOP_GRACE)
     with _lock(name):
-        _remove(directory, keep_logs=keep_logs)
+        launch.remove(directory, keep_logs=keep_logs)
     return True
 
 
@@ -205,82 +202,12 @@ def remove_stale() -> None:
             directory = state_root() / name
             record = records.read(directory)
             if record is None or not record.alive():
-                _remove(directory, keep_logs=True)
+                launch.remove(directory, keep_logs=True)
     locks = state_root() / ".locks"
     for path in locks.iterdir() if locks.is_dir() else ():
         with contextlib.suppress(Busy), locked(path, wait=False):
             if not (state_root() / path.name).exists():
                 path.unlink(missing_ok=True)
-
-
-def _launch(request: Request, *, detach: bool) -> Cluster:
-    directory = state_root() / request.name
-    _remove(directory, keep_logs=False)
-    shutil.rmtree(records.kept_logs(directory), ignore_errors=True)
-    records.logs(directory).mkdir(parents=True, mode=0o700)
-    directory.chmod(0o700)
-    records.write_request(directory, request)
-    child, pipe = _spawn_keeper(directory, detach=detach)
-    try:
-        record = _await(child, directory)
-    except BaseException:
-        processes.stop([child], _STOP_GRACE)
-        if pipe is not None:
-            os.close(pipe)
-        _remove(directory, keep_logs=True)
-        raise
-    return Cluster(directory, record, owned=(child, pipe) if pipe is not None else None)
-
-
-def _spawn_keeper(directory: Path, *, detach: bool) -> tuple[subprocess.Popen[bytes], int | None]:
-    command = [sys.executable, "-m", "devcluster.keeper", str(directory)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(recipes.HERE.parent), *_python_path()])}
-    reading, writing = (None, None) if detach else os.pipe()
-    if reading is not None:
-        command += ["--owner", str(reading)]
-    with (records.logs(directory) / "keeper.log").open("wb") as log:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-            pass_fds=[] if reading is None else [reading],
-        )
-    if reading is not None:
-        os.close(reading)
-    return child, writing
-
-
-def _python_path() -> list[str]:
-    return [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-
-
-def _await(child: subprocess.Popen[bytes], directory: Path) -> Record:
-    """Wait until the keeper says that the cluster is ready."""
-    deadline = time.monotonic() + _START_TIMEOUT
-    while time.monotonic() < deadline:
-        record = records.read(directory)
-        if record is not None and record.phase is Phase.READY:
-            return record
-        if record is not None and record.phase is Phase.FAILED:
-            raise DevclusterError(record.message)
-        if child.poll() is not None:
-            end = processes.log_end(records.logs(directory) / "keeper.log")
-            raise DevclusterError(f"the cluster's keeper ended with code {child.returncode}:\n{end}")
-        time.sleep(0.02)
-    raise DevclusterError(f"the cluster is not ready after {_START_TIMEOUT:.0f} s")
-
-
-def _remove(directory: Path, *, keep_logs: bool) -> None:
-    if not directory.exists():
-        return
-    record = records.read(directory)
-    for process in record.components.values() if record else ():
-        processes.end(process, 0.0)
-    records.discard(directory, keep_logs=keep_logs)
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextlib.contextmanager

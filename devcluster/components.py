@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,10 +14,8 @@ from typing import Final
 import yaml
 
 from devcluster import builds, manifests, recipes, records
-from devcluster.certificates import Authority, new_key, write_kubeconfig
-from devcluster.records import Request
+from devcluster.layout import LOOPBACK, Layout
 
-LOOPBACK: Final = "127.0.0.1"
 NODE: Final = "devcluster"
 _SERVICE_RANGE: Final = "10.0.0.0/24"
 _SERVER_NAMES: Final = (
@@ -32,8 +28,6 @@ _SERVER_NAMES: Final = (
     "host.docker.internal",
     "host.containers.internal",
 )
-# Below the range from which the kernel takes ports of outgoing connections, so that none of these takes a chosen one.
-_PORTS: Final = range(20000, 32000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,69 +37,6 @@ class Component:
     name: str
     command: tuple[str, ...]
     environment: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Files, ports and keys of one cluster, made before anything starts."""
-
-    request: Request
-    directory: Path
-    authority: Authority
-    address: str
-    ports: dict[str, int]
-
-    @property
-    def server(self) -> str:
-        """Return the URL of the API server."""
-        return f"https://{_bracketed(self.address)}:{self.ports['apiserver']}"
-
-    @property
-    def registry(self) -> str:
-        """Return host and port of the registry."""
-        return f"{LOOPBACK}:{self.ports['registry']}"
-
-    def login(self, user: str, *groups: str) -> Path:
-        """Write a kubeconfig for a user of the cluster beside the others and return its path."""
-        file = user.replace(":", "-")
-        client = self.authority.client(file, user, groups)
-        path = self.directory / "logins" / file
-        path.parent.mkdir(exist_ok=True, mode=0o700)
-        return write_kubeconfig(path, self.server, self.request.name, self.authority.pair.certificate, client)
-
-    def ready_file(self, name: str) -> Path:
-        """Return the file that a component writes when it works."""
-        return self.directory / f"{name}.ready"
-
-
-def free_ports(address: str, count: int) -> list[int]:
-    """Return ports that nothing listens on now."""
-    found: list[int] = []
-    while len(found) < count:
-        port = random.choice(_PORTS)
-        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-            try:
-                probe.bind((address, port))
-            except OSError:
-                continue
-        if port not in found:
-            found.append(port)
-    return found
-
-
-def lay_out(request: Request, directory: Path, authority: Authority) -> Layout:
-    """Choose ports and write the keys, certificates and kubeconfig of a cluster."""
-    address = request.listen or LOOPBACK
-    names = ("etcd", "etcd-peer", "registry", "kwok")
-    ports = dict(zip(names, free_ports(LOOPBACK, len(names)), strict=True))
-    ports["apiserver"] = next(port for port in free_ports(address, 5) if port not in ports.values())
-    layout = Layout(request, directory, authority, address, ports)
-    records.logs(directory).mkdir(exist_ok=True)
-    new_key(directory / "pki" / "service-accounts.key")
-    # A user of system:masters is above RBAC; each has its own name, so that the audit log tells them apart.
-    admin = authority.client("admin", "devcluster:admin", ["system:masters"])
-    write_kubeconfig(records.kubeconfig(directory), layout.server, request.name, authority.pair.certificate, admin)
-    return layout
 
 
 def etcd(layout: Layout) -> Component:
@@ -263,7 +194,3 @@ def _component(
     # A proxy or a kubeconfig of the user must not lead a component elsewhere.
     kept = {key: value for key, value in os.environ.items() if key in ("HOME", "PATH", "TMPDIR", "TZ", "LANG")}
     return Component(name, (str(binary), *flags), {**kept, **(environment or {})})
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address

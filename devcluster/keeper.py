@@ -25,7 +25,8 @@ import httpx
 from devcluster import builds, components, manifests, processes, records
 from devcluster.api import Api, until
 from devcluster.certificates import Authority
-from devcluster.components import Component, Layout
+from devcluster.components import Component
+from devcluster.layout import Layout, lay_out
 from devcluster.places import DevclusterError
 from devcluster.records import Phase, Record, Request
 
@@ -76,7 +77,7 @@ class Keeper:
     def _start(self) -> None:
         request = self._record.request
         now = datetime.now(UTC)
-        layout = components.lay_out(request, self._directory, Authority(self._directory / "pki", now))
+        layout = lay_out(request, self._directory, Authority(self._directory / "pki", now))
         self._tell(server=layout.server)
         self._spawn(components.etcd(layout))
         self._spawn(components.apiserver(layout))
