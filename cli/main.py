@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 import click
 
+from cli.demo import demo
 from cli.describe import describe, why
 from cli.errors import CommandError, UsageError
 from cli.health import status
@@ -27,13 +29,15 @@ def wfe(context: click.Context, chosen: Chosen) -> None:
     context.obj = chosen
 
 
-for command in (get, describe, why, audit, status, queue, local):
+for command in (get, describe, why, audit, status, queue, local, demo):
     wfe.add_command(command)
 
 
 def main() -> None:
     """Run the command line and exit."""
     name = Path(sys.argv[0]).name
+    # So that whoever cleans up at its end does so, as at Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         wfe(prog_name="kubectl wfe" if name == "kubectl-wfe" else "wfe", standalone_mode=False)
     except click.exceptions.Exit as end:

@@ -47,12 +47,15 @@ def owned_cluster(request: StackRequest) -> str:
     return "" if request.kubeconfig or cluster.find(request.name) else request.name
 
 
-def prepare(request: StackRequest, say: Say) -> Ground:
-    """Start or find the cluster and put on it what the executor needs. Raises CommandError, UsageError."""
+def prepare(request: StackRequest, say: Say, *, detach: bool = True) -> Ground:
+    """Start or find the cluster and put on it what the executor needs. Raises CommandError, UsageError.
+
+    Without `detach` a cluster that is started ends with this process, however that ends.
+    """
     if not DEPLOY.is_dir():
         raise CommandError(f"{DEPLOY} is missing: the local stack runs from a checkout of the project")
     try:
-        return _given(request) if request.kubeconfig else _own(request, say)
+        return _given(request) if request.kubeconfig else _own(request, say, detach)
     except devcluster.UsageError as error:
         raise UsageError(str(error)) from error
     except devcluster.DevclusterError as error:
@@ -65,12 +68,12 @@ def release(owned: str) -> None:
         cluster.stop(owned)
 
 
-def _own(request: StackRequest, say: Say) -> Ground:
+def _own(request: StackRequest, say: Say, detach: bool) -> Ground:
     level: Literal["api", "full"] = "full" if request.tekton is Tekton.REAL else "api"
     found = cluster.find(request.name)
     if found is None:
         scripted = request.tekton is Tekton.SCRIPTED
-        found = devcluster.start(level, name=request.name, tekton_crds=scripted, detach=True, say=say)
+        found = devcluster.start(level, name=request.name, tekton_crds=scripted, detach=detach, say=say)
     else:
         say(f"cluster: {request.name} runs already; it is used, and stays when the stack goes down")
     _check_tekton(found.kubeconfig, request.tekton)

@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +27,7 @@ from cli.local.record import Record, StackPhase, places_of
 from cli.local.redis_server import find_or_install
 from cli.local.request import StackRequest, check, settings_document
 from cli.local.supervisor import PartState, Supervisor, shut_down
-from devcluster.places import locked
+from devcluster.places import Busy, locked
 
 READY_WITHIN: Final = 120.0  # seconds, for the parts of one step
 # What a person has set for other purposes must not reach the parts: theirs is the settings file.
@@ -146,6 +146,7 @@ def up(request: StackRequest, *, say: Say = lambda _: None, detach: bool = True)
         CommandError: a part did not become ready; everything was taken down again.
     """
     check(request)
+    remove_stale()
     with _lock(request.name):
         there = record.running(request.name)
         if there is not None:
@@ -166,6 +167,15 @@ def down(name: str) -> bool:
     """End a stack and remove what it left; return whether there was one."""
     with _lock(name):
         return _remove(name)
+
+
+def remove_stale() -> None:
+    """Remove what stacks left whose supervisord is gone and that nobody is starting or stopping now."""
+    for name in record.names():
+        with suppress(Busy), _lock(name, wait=False):
+            known = record.read(places_of(name))
+            if known is None or not known.alive():
+                _remove(name)
 
 
 def find(name: str) -> Stack | None:
@@ -192,7 +202,7 @@ def _build(request: StackRequest, say: Say, detach: bool) -> Stack:
     record.write(places, known)
     with ThreadPoolExecutor(1) as pool:
         # The cluster takes seconds; Redis and DataStorage need none of it.
-        coming = pool.submit(_prepare_ground, request, say)
+        coming = pool.submit(_prepare_ground, request, say, detach)
         storage = [part for part in _parts(known, places) if part.name in STORAGE]
         _migrate(places)
         start_and_wait(supervisor, places, storage, READY_WITHIN, say)
@@ -205,9 +215,9 @@ def _build(request: StackRequest, say: Say, detach: bool) -> Stack:
     return Stack(known, places)
 
 
-def _prepare_ground(request: StackRequest, say: Say) -> ground.Ground:
+def _prepare_ground(request: StackRequest, say: Say, detach: bool) -> ground.Ground:
     began = time.monotonic()
-    there = ground.prepare(request, say)
+    there = ground.prepare(request, say, detach=detach)
     say(f"cluster: ready after {time.monotonic() - began:.1f} s")
     return there
 
@@ -270,6 +280,6 @@ def _remove(name: str) -> bool:
 
 
 @contextmanager
-def _lock(name: str) -> Iterator[None]:
-    with locked(stacks_root() / ".locks" / name):
+def _lock(name: str, *, wait: bool = True) -> Iterator[None]:
+    with locked(stacks_root() / ".locks" / name, wait=wait):
         yield
