@@ -1,0 +1,63 @@
+"""An idle stack leaves the API server alone: nothing is written but the leader's Lease, and hardly a task is run."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from cli.local import Stack
+from devcluster import Cluster as LocalCluster
+from tasks.adapters.cluster import Cluster
+from tests.faults.promise.watching import all_audited, declare, phases
+from tests.waiting import until
+
+WINDOW = 60.0
+"""Seconds; the promise is about rates, so this one test does look at a stretch of time."""
+
+
+def _writes(log: Path, after: int) -> list[str]:
+    lines = log.read_bytes()[after:].decode().splitlines()
+    entries: list[dict[str, Any]] = [json.loads(line) for line in lines if line.endswith("}")]
+    return [
+        f"{entry['verb']} {entry['requestURI']}"
+        for entry in entries
+        if entry["verb"] in ("create", "update", "patch", "delete")
+        and entry["user"]["username"].endswith(":kubernaut-executor")
+        and "/leases/" not in entry["requestURI"]
+    ]
+
+
+def _tasks_received(url: str, seconds: float) -> int:
+    app = Celery(broker=url)
+    received: list[dict[str, Any]] = []
+    app.conf.broker_transport_options = {"global_keyprefix": "wfe:celery:"}
+    with app.connection() as connection:
+        receiver = app.events.Receiver(connection, handlers={"task-received": received.append})
+        timer = threading.Timer(seconds, setattr, (receiver, "should_stop", True))
+        timer.start()
+        receiver.capture(limit=None, timeout=None, wakeup=False)
+    return len(received)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_idle_stack_writes_nothing(stack: Stack, api_cluster: LocalCluster) -> None:
+    assert api_cluster.audit_log is not None
+    cluster = Cluster.connect(stack.kubeconfig)
+    names = [f"idle-{number}" for number in range(3)]
+    for name in names:
+        declare(cluster, "default", name, f"idle/deployment/{name}", "scripted/outcome-success-50ms:v1")
+    declare(cluster, "default", "idle-running", "idle/deployment/r", "scripted/outcome-hang:v1")
+    declare(cluster, "default", "idle-waiting", "idle/deployment/r", "scripted/outcome-hang:v1")
+    until(lambda: phases(cluster, "default", names)["Completed"] == 3, 60, "all have ended")
+    until(lambda: all_audited(cluster, "default", [*names, "idle-waiting"]), 60, "and are acknowledged")
+    until(lambda: phases(cluster, "default", ["idle-running"])["Running"] == 1, 60, "one runs on and on")
+    before = api_cluster.audit_log.stat().st_size
+    tasks = _tasks_received(stack.redis_url, WINDOW)
+    assert _writes(api_cluster.audit_log, before) == []
+    assert 0 < tasks <= WINDOW, tasks
