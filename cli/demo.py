@@ -6,11 +6,10 @@ Every command that is shown is run, and what stands below it is its output.
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,12 +22,13 @@ from devcluster import builds, bundle
 from devcluster.bundle import BundleError
 from devcluster.processes import log_end
 from models.execution import Execution, read_execution
-from models.status import Phase, WaitReason
+from models.status import Phase
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
 
 SAMPLES: Final = Path(__file__).parents[1] / "docs" / "samples"
 WRITTEN_REGISTRY: Final = "127.0.0.1:5000"
+EXECUTIONS: Final = ("restart", "restart-again", "failing")
 SETTINGS: Final = {"execution.cooldown_period": "5s"}
 _WITHIN: Final = 60.0  # seconds, for each thing that is waited for
 _POLL: Final = 0.1  # seconds
@@ -63,31 +63,30 @@ def _tell(stack: Stack) -> None:
         click.echo(_published(stack.registry, name))
 
     _heading("Two remediations of one Deployment, and one of another that will fail")
-    for name in ("restart", "restart-again", "failing"):
-        stage.apply(name)
+    for name in EXECUTIONS:
+        stage.run(f"sed 's|{WRITTEN_REGISTRY}|{stack.registry}|' docs/samples/{name}.yaml | kubectl apply -f -")
 
-    _heading("One run at a time on a target: the second waits for the first and for its cooldown")
+    _heading("One run at a time on a target: the second waits for the first, then for its cooldown")
     stage.wait("restart-again", "waits", lambda execution: execution.status.queue is not None)
-    stage.run("kubectl", "get", "wfe")
-    stage.run("wfe", "why", "restart-again")
-    stage.run("kubectl", "wait", "wfe/restart", "--for=jsonpath={.status.phase}=Completed", "--timeout=60s")
-    stage.wait("restart-again", "rests", lambda execution: execution.status.reason != WaitReason.TARGET_BUSY)
-    stage.run("wfe", "why", "restart-again")
-    stage.run("wfe", "queue")
+    stage.run("kubectl get wfe")
+    stage.run("kubectl get events --field-selector reason=Queued -o custom-columns=MESSAGE:.message")
+    stage.run("kubectl wait wfe/restart --for=jsonpath='{.status.phase}'=Completed --timeout=60s")
+    stage.run("wfe why restart-again")
+    stage.run("wfe queue")
 
     _heading("The failing one says where and why")
-    stage.run("kubectl", "wait", "wfe/failing", "--for=jsonpath={.status.phase}=Failed", "--timeout=60s")
-    stage.run("wfe", "why", "failing")
+    stage.run("kubectl wait wfe/failing --for=jsonpath='{.status.phase}'=Failed --timeout=60s")
+    stage.run("wfe why failing")
 
     _heading("The cooldown ends and the second starts by itself")
-    stage.run("kubectl", "wait", "wfe/restart-again", "--for=jsonpath={.status.phase}=Completed", "--timeout=60s")
-    stage.run("kubectl", "get", "wfe")
+    stage.run("kubectl wait wfe/restart-again --for=jsonpath='{.status.phase}'=Completed --timeout=60s")
+    stage.run("kubectl get wfe")
 
     _heading("The same story, read back from DataStorage")
-    for name in ("restart", "restart-again", "failing"):
+    for name in EXECUTIONS:
         stage.wait(name, "has its audit stored", lambda execution: not execution.status.pending_facts)
-        stage.run("wfe", "audit", name)
-    stage.run("wfe", "status")
+        stage.run(f"wfe audit {name}")
+    stage.run("wfe status")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +95,14 @@ class Stage:
 
     stack: Stack
 
-    def run(self, *words: str, text: str = "") -> None:
-        """Show a command, run it, show what it says. Raises CommandError when it fails."""
-        click.secho(f"\n$ {shlex.join(words)}", bold=True)
-        program: Mapping[str, list[str]] = {
-            "kubectl": [str(builds.kubectl())],
-            "wfe": [sys.executable, "-m", "cli.main"],
-        }
+    def run(self, command: str) -> None:
+        """Show a command line, run it, show what it says. Raises CommandError when it fails."""
+        click.secho(f"\n$ {command}", bold=True)
         done = subprocess.run(
-            [*program[words[0]], *words[1:]],
+            ["sh", "-c", command],
             env=_environment(self.stack),
-            input=text or None,
+            cwd=SAMPLES.parents[1],
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -115,12 +111,7 @@ class Stage:
         )
         click.echo(done.stdout.rstrip("\n"))
         if done.returncode:
-            raise CommandError(f"`{shlex.join(words)}` ended with code {done.returncode}")
-
-    def apply(self, name: str) -> None:
-        """Apply a sample, with the registry of this cluster in it."""
-        text = (SAMPLES / f"{name}.yaml").read_text(encoding="utf-8")
-        self.run("kubectl", "apply", "-f", "-", text=text.replace(WRITTEN_REGISTRY, self.stack.registry))
+            raise CommandError(f"`{command}` ended with code {done.returncode}")
 
     def wait(self, name: str, what: str, true: Callable[[Execution], bool]) -> None:
         """Return when an execution is as expected. Raises CommandError."""
@@ -148,7 +139,8 @@ def _environment(stack: Stack) -> dict[str, str]:
     """Return an environment in which kubectl and wfe find this stack, whatever else is set."""
     inherited = os.environ.items()  # noqa: TID251 - handed on to the commands, not read
     kept = {name: value for name, value in inherited if not name.startswith("WFE_") or name in _DIRECTORIES}
-    return {**kept, "KUBECONFIG": stack.kubeconfig}
+    programs = os.pathsep.join(str(Path(program).parent) for program in (sys.executable, builds.kubectl()))
+    return {**kept, "KUBECONFIG": stack.kubeconfig, "PATH": f"{programs}{os.pathsep}{kept.get('PATH', os.defpath)}"}
 
 
 _DIRECTORIES: Final = ("WFE_CACHE_DIR", "WFE_STATE_DIR")

@@ -43,7 +43,7 @@ def why(name: str, chosen: Chosen) -> None:
     told = explain(execution, look_around(access, execution))
     click.echo(f"{execution.key} is {execution.status.phase.value}: {told.sentence}.")
     if told.next_step:
-        click.echo(f"Next: {told.next_step}.")
+        click.echo(f"Next: {told.next_step}")
 
 
 def rendered(execution: Execution, told: Explanation, events: Iterable[Mapping[str, Any]], now: datetime) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
@@ -38,7 +38,7 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`next_step` may be empty: then there is nothing to do but wait."""
+    """A sentence without its full stop. `next_step` may be empty: then there is nothing to do but wait."""
 
     sentence: str
     next_step: str
@@ -53,7 +53,8 @@ def explain(execution: Execution, world: World) -> Explanation:
             told = _unheeded(execution, world) or _under_way(execution, world)
         case _ as never:
             assert_never(never)
-    return _with_backlog(told, execution, world)
+    told = _with_backlog(told, execution, world)
+    return replace(told, sentence=told.sentence.rstrip("."))
 
 
 def _ended(execution: Execution, world: World) -> Explanation:

@@ -5,32 +5,45 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Final
 
 import click
 
-from cli.demo import demo
-from cli.describe import describe, why
 from cli.errors import CommandError, UsageError
-from cli.health import status
-from cli.lines import queue
-from cli.listing import get
-from cli.local.commands import local
 from cli.options import Chosen, Output, common
-from cli.story import audit
 from models.errors import ExecutorError, Misconfigured
 
+_COMMANDS: Final = {
+    "get": "cli.listing",
+    "describe": "cli.describe",
+    "why": "cli.describe",
+    "audit": "cli.story",
+    "queue": "cli.lines",
+    "status": "cli.health",
+    "local": "cli.local.commands",
+    "demo": "cli.demo",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """Imports a command when it is used: starting `wfe get` must not cost what `wfe local` needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = _COMMANDS.get(cmd_name)
+        return None if module is None else getattr(import_module(module), cmd_name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @common(*Output)
 @click.pass_context
 def wfe(context: click.Context, chosen: Chosen) -> None:
     """Ask about WorkflowExecutions, and run the executor on this machine."""
     context.obj = chosen
-
-
-for command in (get, describe, why, audit, status, queue, local, demo):
-    wfe.add_command(command)
 
 
 def main() -> None:
