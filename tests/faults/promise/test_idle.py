@@ -53,10 +53,10 @@ def test_idle_stack_writes_nothing(stack: Stack, api_cluster: LocalCluster) -> N
     for name in names:
         declare(cluster, "default", name, f"idle/deployment/{name}", "scripted/outcome-success-50ms:v1")
     declare(cluster, "default", "idle-running", "idle/deployment/r", "scripted/outcome-hang:v1")
+    until(lambda: phases(cluster, "default", ["idle-running"])["Running"] == 1, 60, "one runs on and on")
     declare(cluster, "default", "idle-waiting", "idle/deployment/r", "scripted/outcome-hang:v1")
     until(lambda: phases(cluster, "default", names)["Completed"] == 3, 60, "all have ended")
     until(lambda: all_audited(cluster, "default", [*names, "idle-waiting"]), 60, "and are acknowledged")
-    until(lambda: phases(cluster, "default", ["idle-running"])["Running"] == 1, 60, "one runs on and on")
     before = api_cluster.audit_log.stat().st_size
     tasks = _tasks_received(stack.redis_url, WINDOW)
     assert _writes(api_cluster.audit_log, before) == []
