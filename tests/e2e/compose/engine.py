@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -83,22 +85,19 @@ def _private(home: Path, say: Say) -> Iterator[Engine]:
 
 
 def _start(home: Path, log: Path, say: Say) -> None:
-    began = time.monotonic()
     say("starting a private container engine, one to three minutes")
-    with log.open("w") as output:
-        tool = subprocess.Popen(
-            ["bash", str(TOOL), "up", str(home)],
-            stdout=subprocess.PIPE,
-            stderr=output,
-            text=True,
-            start_new_session=True,
-        )
+    command = ["bash", str(TOOL), "up", str(home)]
+    with (
+        log.open("w") as output,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=output, text=True, start_new_session=True) as tool,
+    ):
+        overdue = threading.Timer(_SLOWEST_START, os.killpg, (tool.pid, signal.SIGKILL))
+        overdue.start()
         assert tool.stdout is not None
         for line in tool.stdout:
             say(line.strip())
-            if time.monotonic() - began > _SLOWEST_START:
-                tool.kill()
-        code = tool.wait(60)
+        code = tool.wait()
+        overdue.cancel()
     if code or (lacking := _lacking(Engine(f"unix://{home}/docker.sock"))):
         shutil.rmtree(home / "rootfs", ignore_errors=True)  # it may be half made
         reason = f"exit code {code}" if code else lacking
@@ -107,11 +106,19 @@ def _start(home: Path, log: Path, say: Say) -> None:
 
 
 def _end(home: Path) -> None:
-    if (home / "dockerd.pid").is_file():
+    if _runs(home / "dockerd.pid"):
         subprocess.run(["bash", str(TOOL), "down", str(home)], capture_output=True, check=False, timeout=120)
     for left in home.iterdir() if home.is_dir() else ():
         if left.name != "rootfs":
             shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def _runs(pid_file: Path) -> bool:
+    # After a crash of the machine the number may be another process's by now.
+    try:
+        return Path("/proc", pid_file.read_text().strip(), "comm").read_text().strip() == "dockerd"
+    except OSError:
+        return False
 
 
 def _lacking(found: Engine) -> str:
