@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -103,16 +103,15 @@ class Player:
                 self._push(time.monotonic(), partial(self._go_on, play, play.turn))
 
     def _forget(self, run: Mapping[str, Any]) -> None:
-        namespace, uid = run["metadata"]["namespace"], run["metadata"]["uid"]
-        play = self._plays.pop(uid, None)
-        if play is not None:
+        metadata = run["metadata"]
+        if play := self._plays.pop(metadata["uid"], None):
             play.is_abandoned = True
-        if play is None or play.course.has_task_runs:
-            self._delete_task_runs_later(namespace, uid)
+        names = [child["name"] for child in (run.get("status") or {}).get("childReferences") or ()]
+        self._delete_task_runs_later(metadata["namespace"], names, metadata["uid"])
 
-    def _delete_task_runs_later(self, namespace: str, uid: str) -> None:
-        selector = f"tekton.dev/pipelineRunUID={uid}"
-        self._push(time.monotonic(), partial(delete_task_runs, self._client, namespace, selector))
+    def _delete_task_runs_later(self, namespace: str, names: Sequence[str], uid: str) -> None:
+        if names:
+            self._push(time.monotonic(), partial(delete_task_runs, self._client, namespace, names, uid))
 
     def _push(self, due: float, job: Job) -> None:
         heapq.heappush(self._jobs, (due, next(self._order), job))
@@ -123,8 +122,6 @@ class Player:
             job = self._take()
             try:
                 job()
-            except Abandoned as abandoned:
-                log.debug("%s", abandoned)
             except Exception:  # a broken run must not take a thread from the others
                 log.exception("a run is no longer played")
 
@@ -144,8 +141,12 @@ class Player:
             play.is_taken = True
         while (moment := self._next(play)) is not None:
             play.at.setdefault(moment, datetime.now(UTC))
-            for write in writes(play.course, moment, play.at):
-                carry_out(self._client, play.course, write)
+            try:
+                for write in writes(play.course, moment, play.at):
+                    carry_out(self._client, play.course, write)
+            except Abandoned as abandoned:
+                log.debug("%s", abandoned)
+                play.is_abandoned = True
             play.last = moment
 
     def _next(self, play: Play) -> Moment | None:
@@ -156,9 +157,10 @@ class Player:
                 play.is_cancelled = True
                 play.pending = deque((now, moment) for moment in cancellation(play.course, play.last, play.cancel))
             if play.is_abandoned:
-                # Its TaskRun may have been created after those of the deleted run were removed.
-                if play.course.has_task_runs:
-                    self._delete_task_runs_later(play.course.namespace, play.course.uid)
+                # Its last TaskRun may not have been in the status of the run that was deleted.
+                begun = [moment.task for moment in play.at if moment.kind is Kind.BEGIN and play.course.has_task_runs]
+                names = [play.course.task_run(task) for task in begun]
+                self._delete_task_runs_later(play.course.namespace, names, play.course.uid)
             elif play.pending:
                 due, moment = play.pending[0]
                 if due <= now:

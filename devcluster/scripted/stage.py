@@ -7,11 +7,12 @@ lands on a later run of the same name.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import logging
 import time
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from devcluster.scripted.connection import MERGE_PATCH, Client, Refused
 from devcluster.scripted.course import Course
@@ -22,7 +23,6 @@ API: Final = "/apis/tekton.dev/v1"
 RETRY_SECONDS: Final = 0.2
 NOT_FOUND: Final = 404
 CONFLICT: Final = 409
-TOO_MANY: Final = 429
 SERVER_ERROR: Final = 500
 
 log = logging.getLogger(__name__)
@@ -53,10 +53,17 @@ def carry_out(client: Client, course: Course, write: Write) -> None:
             _persist(client, "PATCH", f"{runs_path(course.namespace)}/{course.name}/status", body)
 
 
-def delete_task_runs(client: Client, namespace: str, selector: str) -> None:
-    """Delete TaskRuns by label; without a controller-manager nobody else does it when their run goes."""
-    query = urlencode({"labelSelector": selector})
-    _persist(client, "DELETE", f"{_task_runs(namespace)}?{query}", None)
+def delete_task_runs(client: Client, namespace: str, names: Iterable[str], owner: str) -> None:
+    """Delete those TaskRuns that belong to a run (its uid) that has gone.
+
+    Without a controller-manager nobody else does. Not by label: that would have the server read all TaskRuns.
+    """
+    for name in names:
+        with contextlib.suppress(Abandoned):
+            path = f"{_task_runs(namespace)}/{name}"
+            task_run = _persist(client, "GET", path, None)
+            if _owner(task_run) == owner:
+                _delete(client, path, task_run)
 
 
 def _create_task_run(client: Client, course: Course, document: Document) -> None:
@@ -66,27 +73,35 @@ def _create_task_run(client: Client, course: Course, document: Document) -> None
         if not isinstance(refused.__cause__, Refused) or refused.__cause__.status != CONFLICT:
             raise
         # Ours from before a restart of the player, or one that an earlier run of this name left behind.
-        left = f"tekton.dev/pipelineRun={course.name},tekton.dev/pipelineRunUID!={course.uid}"
-        delete_task_runs(client, course.namespace, left)
-        try:
+        path = f"{_task_runs(course.namespace)}/{document['metadata']['name']}"
+        found = _persist(client, "GET", path, None)
+        if _owner(found) != course.uid:
+            _delete(client, path, found)
             _persist(client, "POST", _task_runs(course.namespace), document)
-        except Abandoned:
-            log.debug("TaskRun %s is there already", document["metadata"]["name"])
+
+
+def _owner(task_run: Mapping[str, Any]) -> str:
+    return "".join(
+        owner["uid"] for owner in task_run["metadata"].get("ownerReferences") or () if owner.get("controller")
+    )
+
+
+def _delete(client: Client, path: str, task_run: Mapping[str, Any]) -> None:
+    _persist(client, "DELETE", path, {"preconditions": {"uid": task_run["metadata"]["uid"]}})
 
 
 def _task_runs(namespace: str) -> str:
     return f"{API}/namespaces/{namespace}/taskruns"
 
 
-def _persist(client: Client, method: str, path: str, body: Any) -> None:
-    """Send a request until it is answered for good."""
+def _persist(client: Client, method: str, path: str, body: Any) -> Any:
+    """Send a request until it is answered for good, and return the answer."""
     content_type = MERGE_PATCH if method == "PATCH" else "application/json"
     while True:
         try:
-            client.request(method, path, body, content_type)
-            return
+            return client.request(method, path, body, content_type)
         except Refused as refused:
-            if refused.status < SERVER_ERROR and refused.status != TOO_MANY:
+            if refused.status < SERVER_ERROR:
                 if refused.status not in (NOT_FOUND, CONFLICT):
                     log.error("%s %s: %s", method, path, refused)
                 raise Abandoned(str(refused)) from refused

@@ -8,13 +8,13 @@ import pytest
 
 from devcluster import scripted
 from devcluster.cluster import Cluster
-from tests.contract.tekton.stage import Stage
+from tests.contract.tekton.stage import NAMESPACE, Stage
 
 
 @pytest.fixture(scope="session")
 def scripted_stage(api_cluster: Cluster) -> Iterator[Stage]:
     """Give the scripted Tekton."""
-    with scripted.start(api_cluster.kubeconfig):
+    with scripted.start(api_cluster.kubeconfig, namespace=NAMESPACE):
         stage = Stage.prepared(api_cluster)
         yield stage
         stage.client.close()
