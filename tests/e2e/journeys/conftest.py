@@ -58,8 +58,18 @@ class Terminal:
         return status
 
     def reaches(self, name: str, phase: str, seconds: float = 30) -> dict[str, Any]:
-        until(lambda: self.status(name).get("phase") == phase, seconds, f"{name} is {phase}", every=0.2)
-        return self.status(name)
+        seen: dict[str, Any] = {}
+
+        def there() -> bool:
+            seen.clear()
+            seen.update(self.status(name))
+            return seen.get("phase") == phase
+
+        try:
+            until(there, seconds, f"{name} is {phase}", every=0.2)
+        except AssertionError as late:
+            raise AssertionError(f"{late}; its status: {json.dumps(seen)}") from None
+        return seen
 
     def watch(self, *words: str) -> subprocess.Popen[str]:
         """Start a command that goes on, with its output in a pipe."""

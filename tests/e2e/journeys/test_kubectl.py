@@ -64,7 +64,7 @@ def test_second_request_for_a_target_waits_and_starts_by_itself(terminal: Termin
     until(lambda: "TargetResourceBusy" in terminal.kubectl("get", "wfe", "restart-again"), 10, "it waits, visibly")
     described = terminal.kubectl("describe", "wfe", "restart-again")
     assert "position 1, held by default/restart since " in described
-    assert "position 1" in terminal.wfe("why", "restart-again")
+    assert "number 1 in line" in terminal.wfe("why", "restart-again")
     assert "restart-again" in terminal.wfe("queue")
     terminal.reaches("restart", "Completed")
     until(lambda: "RecentlyRemediated" in terminal.kubectl("get", "wfe", "restart-again"), 10, "the cooldown is shown")
