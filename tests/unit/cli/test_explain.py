@@ -1,0 +1,187 @@
+"""Every cause that `wfe why` knows: one sentence and the next step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cli.explain import World, explain
+from models.hold import Busy, Free, GateClosed, Mine
+from models.keys import Key
+from models.run import Run
+from tests.unit.cli.objects import NOW, condition, execution, later
+
+HOLDER = Key("default", "first")
+
+
+def busy(position: int = 2) -> Busy:
+    return Busy(HOLDER, "uid-first", later(-75), position)
+
+
+def run(reason: str, message: str) -> Run:
+    return Run(
+        name="wfe-0123456789abcdef",
+        namespace="kubernaut-workflows",
+        uid="run",
+        created_at=NOW,
+        labels={},
+        annotations={},
+        reason=reason,
+        message=message,
+    )
+
+
+def backing_off(kind: str, reason: str, message: str) -> dict[str, Any]:
+    return {
+        "phase": "Pending",
+        "reason": "BackingOff",
+        "attempt": 2,
+        "consecutiveFailures": 2,
+        "nextAllowedExecution": "2026-03-01T12:00:23Z",
+        "conditions": [condition(kind, "False", reason, message)],
+    }
+
+
+def test_target_busy_names_position_holder_and_since() -> None:
+    told = explain(execution(status={"phase": "Pending"}), World(now=NOW, hold=busy()))
+    assert told.sentence == (
+        "it is number 2 in line for default/deployment/web, held by default/first since 2026-03-01T11:58:45Z (75s)"
+    )
+    assert "wfe why first -n default" in told.next_step
+
+
+def test_cooldown_names_its_end() -> None:
+    world = World(now=NOW, hold=busy(1), holder_ended=True, rests_until=later(42))
+    told = explain(execution(status={"phase": "Pending"}), world)
+    assert told.sentence == (
+        "it is number 1 in line for default/deployment/web, "
+        "which rests until 2026-03-01T12:00:42Z (in 42s) after default/first"
+    )
+    assert told.next_step == "wait; it starts by itself"
+
+
+def test_refused_creation_names_the_message_and_the_next_attempt() -> None:
+    message = (
+        "attempt 2 failed before any task ran, next not before 2026-03-01T12:00:23Z: exceeded quota: runs, used: 3"
+    )
+    status = backing_off("TektonPipelineCreated", "QuotaExceeded", message)
+    told = explain(execution(status=status), World(now=NOW, hold=Mine(1, NOW)))
+    assert told.sentence == (
+        "attempt 2: the API server refused its run (QuotaExceeded, exceeded quota: runs, used: 3); "
+        "the next attempt is at 2026-03-01T12:00:23Z (in 23s)"
+    )
+    assert "quota" in told.next_step
+
+
+def test_run_that_tekton_refused_waits_in_running() -> None:
+    status = backing_off("TektonPipelineRunning", "PipelineFailedToStart", "could not find bundle r/restart:v1")
+    told = explain(execution(status={**status, "phase": "Running"}), World(now=NOW, hold=Mine(1, NOW)))
+    assert "its run failed before any task ran (PipelineFailedToStart, could not find bundle" in told.sentence
+
+
+def test_invalid_spec_says_what_is_wrong_and_how_to_go_on() -> None:
+    failure = {
+        "reason": "ConfigurationError",
+        "message": "spec.targetResource 'web' has 1 part(s)",
+        "failedAt": "2026-03-01T11:59:01Z",
+        "wasExecutionFailure": False,
+    }
+    told = explain(execution(status={"phase": "Failed", "failureDetails": failure}), World(now=NOW, hold=Free()))
+    assert told.sentence == "its spec is invalid: spec.targetResource 'web' has 1 part(s)"
+    assert "kubectl delete wfe restart -n default" in told.next_step
+
+
+def test_failure_names_task_step_and_exit_code() -> None:
+    failure = {
+        "reason": "TaskFailed",
+        "message": "boom",
+        "failedTaskName": "rollback",
+        "failedStepName": "undo",
+        "exitCode": 1,
+        "failedAt": "2026-03-01T11:59:01Z",
+        "naturalLanguageSummary": "Task 'rollback' failed.",
+        "wasExecutionFailure": True,
+    }
+    status = {"phase": "Failed", "failureDetails": failure, "pipelineRunRef": {"name": "wfe-0123456789abcdef"}}
+    told = explain(execution(status=status), World(now=NOW))
+    assert told.sentence == "it failed (TaskFailed; task rollback, step undo, exit code 1): Task 'rollback' failed"
+    seen = World(now=NOW, run=run("Failed", ""), run_namespace="kubernaut-workflows")
+    assert "kubectl describe pipelinerun wfe-0123456789abcdef" in explain(execution(status=status), seen).next_step
+
+
+def test_redis_down_comes_before_everything_else() -> None:
+    world = World(now=NOW, redis_fault="Redis: ConnectionError: refused", hold=None)
+    for phase in ("Pending", "Running"):
+        told = explain(execution(status={"phase": phase}), world)
+        assert told.sentence.startswith("Redis does not answer")
+        assert "refused" in told.sentence
+
+
+def test_an_ended_execution_is_not_explained_by_redis() -> None:
+    status = {"phase": "Completed", "duration": "1m30s", "pipelineRunRef": {"name": "wfe-0123456789abcdef"}}
+    told = explain(execution(status=status), World(now=NOW, redis_fault="away"))
+    assert told.sentence == "it completed after 1m30s: run wfe-0123456789abcdef succeeded"
+
+
+def test_gate_closed() -> None:
+    told = explain(execution(status={"phase": "Pending"}), World(now=NOW, hold=GateClosed()))
+    assert told.sentence.startswith("Redis came back empty")
+
+
+@pytest.mark.parametrize(
+    ("workers", "sentence"),
+    [(0, "no worker is running; it has waited 12s for one"), (2, "no worker has taken it for 12s (2 running)")],
+)
+def test_nothing_consumes_the_key(workers: int, sentence: str) -> None:
+    world = World(now=NOW, hold=Free(), due=later(-12), workers=workers)
+    assert explain(execution(status={"phase": "Pending"}), world).sentence == sentence
+
+
+def test_a_pass_that_runs_now_is_no_missing_worker() -> None:
+    world = World(now=NOW, hold=Free(), due=later(-12), pass_running=True)
+    assert "worker has taken" not in explain(execution(status={"phase": "Pending"}), world).sentence
+
+
+def test_never_noticed_by_a_watcher() -> None:
+    told = explain(execution(finalizers=[]), World(now=NOW, hold=Free()))
+    assert told.sentence == "no watcher has noticed it in the 60s since it was created"
+
+
+def test_just_created() -> None:
+    new = execution(finalizers=[], creationTimestamp="2026-03-01T11:59:59Z")
+    assert explain(new, World(now=NOW, hold=Free())).sentence.startswith("it is new")
+
+
+def test_running_says_what_tekton_says() -> None:
+    status = {
+        "phase": "Running",
+        "startTime": "2026-03-01T11:57:00Z",
+        "pipelineRunRef": {"name": "wfe-0123456789abcdef"},
+    }
+    seen = World(now=NOW, hold=Mine(1, NOW), run=run("Running", "Tasks Completed: 1, Incomplete: 1"))
+    told = explain(execution(status=status), seen)
+    assert told.sentence == (
+        "it has been running for 3m; of run wfe-0123456789abcdef Tekton says Running: Tasks Completed: 1, Incomplete: 1"
+    )
+    gone = explain(execution(status=status), World(now=NOW, hold=Mine(1, NOW)))
+    assert "is gone" in gone.sentence
+
+
+def test_being_deleted_names_what_keeps_it() -> None:
+    told = explain(
+        execution(status={"phase": "Running"}, deletionTimestamp="2026-03-01T11:59:59Z"),
+        World(now=NOW, hold=Mine(1, NOW)),
+    )
+    assert told.sentence == (
+        "it is being deleted; what keeps it: workflowexecution.kubernaut.ai/workflowexecution-cleanup"
+    )
+
+
+@pytest.mark.parametrize(("age", "told"), [(2, False), (60, True)])
+def test_audit_backlog_is_told_when_it_lasts(age: int, told: bool) -> None:
+    at = later(-age).strftime("%Y-%m-%dT%H:%M:%SZ")
+    facts = [{"type": "workflow.completed", "attempt": 1, "at": at}]
+    world = World(now=NOW, outbox=9, datastorage_fault="http://ds/health/ready: refused")
+    sentence = explain(execution(status={"phase": "Completed", "audit": {"pending": facts}}), world).sentence
+    assert ("1 of its audit events wait for DataStorage (http://ds/health/ready: refused)" in sentence) is told
