@@ -39,8 +39,8 @@ def test_run_a_remediation_and_watch_it(terminal: Terminal) -> None:
 
 
 def test_one_run_with_a_timeout_and_our_labels(terminal: Terminal) -> None:
-    terminal.apply("restart.yaml")
-    status = terminal.reaches("restart", "Running")
+    terminal.apply("restart.yaml", targetResource="default/deployment/one")
+    status = terminal.reaches("restart", "Completed")
     runs = json.loads(terminal.kubectl("get", "pipelinerun", "-A", "-o", "json"))["items"]
     assert [run["metadata"]["name"] for run in runs] == [status["pipelineRunRef"]["name"]]
     assert runs[0]["metadata"]["namespace"] == "kubernaut-workflows"
@@ -50,7 +50,7 @@ def test_one_run_with_a_timeout_and_our_labels(terminal: Terminal) -> None:
         >= {
             "kubernaut.ai/workflow-execution": "restart",
             "kubernaut.ai/source-namespace": "default",
-            "kubernaut.ai/target-resource": "default__deployment__web",
+            "kubernaut.ai/target-resource": "default__deployment__one",
             "kubernaut.ai/workflow-id": "restart-workload",
         }.items()
     )
@@ -58,9 +58,9 @@ def test_one_run_with_a_timeout_and_our_labels(terminal: Terminal) -> None:
 
 
 def test_second_request_for_a_target_waits_and_starts_by_itself(terminal: Terminal) -> None:
-    terminal.apply("restart.yaml")
+    terminal.apply("restart.yaml", targetResource="default/deployment/two")
     terminal.reaches("restart", "Running")
-    terminal.apply("restart-again.yaml")
+    terminal.apply("restart-again.yaml", targetResource="default/deployment/two")
     until(lambda: "TargetResourceBusy" in terminal.kubectl("get", "wfe", "restart-again"), 10, "it waits, visibly")
     described = terminal.kubectl("describe", "wfe", "restart-again")
     assert "position 1, held by default/restart since " in described
@@ -97,16 +97,16 @@ def test_missing_bundle_is_retried_and_says_so(terminal: Terminal) -> None:
 
 
 def test_deletion_stops_a_run_and_leaves_nothing(terminal: Terminal) -> None:
-    terminal.apply("restart.yaml")
+    terminal.apply("restart.yaml", targetResource="default/deployment/three")
     terminal.reaches("restart", "Running")
     terminal.kubectl("delete", "wfe", "restart", "--timeout=30s")
     assert "No resources" in terminal.kubectl("get", "pipelinerun", "-A")
-    terminal.apply("restart-again.yaml")
+    terminal.apply("restart-again.yaml", targetResource="default/deployment/three")
     terminal.reaches("restart-again", "Completed")
 
 
 def test_external_deletion_of_the_run(terminal: Terminal) -> None:
-    terminal.apply("restart.yaml")
+    terminal.apply("restart.yaml", targetResource="default/deployment/four")
     name = terminal.reaches("restart", "Running")["pipelineRunRef"]["name"]
     terminal.kubectl("delete", "pipelinerun", "-n", "kubernaut-workflows", name)
     status = terminal.reaches("restart", "Failed")
