@@ -1,17 +1,18 @@
-"""Run a command that ends with its parent: `python bound.py COMMAND…` becomes the command.
+"""Run a command that ends with its parent: `python bound.py SIGNAL COMMAND…` becomes the command.
+
+SIGNAL is the number of the signal that it then gets.
 
 Linux asks the kernel (PR_SET_PDEATHSIG survives exec); elsewhere the command simply runs. Standard library only, and
 nothing slow: this runs before every part of the stack.
 """
 
 import os
-import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
 
 
-def bind_to_parent(number: int = signal.SIGTERM) -> None:
+def bind_to_parent(number: int) -> None:
     """Let the kernel send this process a signal when its parent ends."""
     if not sys.platform.startswith("linux"):
         return
@@ -23,11 +24,12 @@ def bind_to_parent(number: int = signal.SIGTERM) -> None:
 def main() -> None:
     """Become the command of the arguments."""
     parent = os.getppid()
-    bind_to_parent()
+    number, *command = sys.argv[1:]
+    bind_to_parent(int(number))
     # The parent may have ended before the kernel was asked.
     if os.getppid() != parent:
         sys.exit(1)
-    os.execvp(sys.argv[1], sys.argv[1:])
+    os.execvp(command[0], command)
 
 
 if __name__ == "__main__":

@@ -270,7 +270,11 @@ def _remove(name: str) -> bool:
     if known is None:
         shutil.rmtree(places.root, ignore_errors=True)
         return False
-    if known.supervisor is not None:
+    if known.supervisor is not None and known.alive():
+        with suppress(CommandError):
+            # What needs Redis ends before Redis does, and all of it at once.
+            supervisor = Supervisor(places, Path(known.socket))
+            supervisor.halt_all([name for name in supervisor.states() if name not in STORAGE])
         shut_down(known.supervisor, len(known.ports))
     ground.release(known.owned_cluster)
     if known.socket and not Path(known.socket).is_relative_to(places.root):

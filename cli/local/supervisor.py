@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import xmlrpc.client
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -66,7 +66,7 @@ class Supervisor:
         places.supervisor_config.chmod(0o600)  # it holds the password of Flower
         command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(places.supervisor_config)]
         if not detach:
-            command = [sys.executable, "-I", "-S", str(BOUND), *command]
+            command = _bound(signal.SIGTERM, command)
         with places.log("supervisord-output").open("ab") as output:
             child = subprocess.Popen(
                 command,
@@ -92,6 +92,16 @@ class Supervisor:
     def halt(self, name: str) -> None:
         """Stop a part and wait until it has ended; it stays stopped."""
         self._call("stopProcess", name, True, ignored=("NOT_RUNNING",))
+
+    def halt_all(self, names: Collection[str]) -> None:
+        """Stop parts at once and wait until all have ended; a part that does not is killed by supervisord."""
+        for name in names:
+            self._call("stopProcess", name, False, ignored=("NOT_RUNNING",))
+        deadline = time.monotonic() + STOP_WAIT + 2.0
+        while any(state.pid for state in self.states().values() if state.name in names):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(_POLL)
 
     def restarts(self) -> dict[str, int]:
         """Count how often each part was started again, whoever asked for it."""
@@ -126,8 +136,12 @@ class Supervisor:
 
 
 def shut_down(process: Process, parts: int) -> None:
-    """End supervisord, which stops its parts first; wait until both are gone."""
+    """End supervisord, which stops its parts first, one after the other; wait until both are gone."""
     end(process, STOP_WAIT + 2.0 + parts)
+
+
+def _bound(number: signal.Signals, command: Sequence[str]) -> list[str]:
+    return [sys.executable, "-I", "-S", str(BOUND), str(int(number)), *command]
 
 
 def configuration(places: Places, socket_path: Path, parts: Iterable[Part]) -> str:
@@ -154,7 +168,8 @@ def configuration(places: Places, socket_path: Path, parts: Iterable[Part]) -> s
 
 
 def _program(places: Places, part: Part) -> dict[str, object]:
-    command = [sys.executable, "-I", "-S", str(BOUND), *part.command]
+    # Without supervisord nobody waits for a part that ends slowly because another is gone already.
+    command = _bound(signal.SIGKILL, part.command)
     variables = ",".join(f'{name}="{value}"' for name, value in part.environment.items())
     return {
         "command": shlex.join(command),

@@ -1,0 +1,178 @@
+"""`wfe local` as a person types it, on the API server of this test run: up, looked at, hurt, and gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from cli.local import record
+from cli.local.places import Places, choose_ports
+from devcluster import Cluster
+from tests.waiting import until
+
+WFE = str(Path(sys.executable).with_name("wfe"))
+PARTS = {"redis", "datastorage", "watcher", "worker-1", "worker-2", "beat", "flower", "tekton"}
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class Local:
+    """Runs `wfe local` with a state directory of its own."""
+
+    def __init__(self, kubeconfig: Path, state: Path) -> None:
+        self.kubeconfig, self.state = kubeconfig, state
+
+    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "WFE_STATE_DIR": str(self.state)}
+        return subprocess.run(
+            [WFE, "local", *words], env=environment, capture_output=True, text=True, timeout=250, check=False
+        )
+
+    def up(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return self("up", "--kubeconfig", str(self.kubeconfig), "--json", *words)
+
+    def status(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self("status", "--json").stdout)
+        return answer
+
+    def processes(self) -> list[psutil.Process]:
+        """Return every process that works in the state directory: all parts do, and supervisord."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.status() != psutil.STATUS_ZOMBIE and process.cwd().startswith(str(self.state)):
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+
+@pytest.fixture(scope="module")
+def local(api_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
+    local = Local(api_cluster.kubeconfig, tmp_path_factory.mktemp("state"))
+    yield local
+    local("down", "--all")
+
+
+@pytest.fixture
+def running(local: Local) -> dict[str, Any]:
+    done = local.up("--tekton", "scripted", "--set", "execution.cooldown_period=2s")
+    assert done.returncode == 0, done.stderr
+    described: dict[str, Any] = json.loads(done.stdout)
+    return described
+
+
+def test_json_says_where_everything_is_and_it_answers(running: dict[str, Any], local: Local) -> None:
+    assert set(running["pids"]) == PARTS
+    assert all(psutil.pid_exists(pid) for pid in running["pids"].values())
+    assert running["kubeconfig"] == str(local.kubeconfig)
+    for url in running["metrics_urls"].values():
+        assert httpx.get(url).status_code == 200
+    assert httpx.get(f"{running['datastorage_url']}/health/ready").status_code == 200
+    assert "cooldown_period: 2s" in Path(running["settings"]).read_text()
+
+
+def test_flower_wants_a_login_and_changes_nothing(running: dict[str, Any]) -> None:
+    secret = Path(running["flower_password_file"])
+    assert secret.stat().st_mode & 0o077 == 0
+    login = (running["flower_user"], secret.read_text())
+    assert httpx.get(f"{running['flower_url']}/workers").status_code == 401
+    assert httpx.get(f"{running['flower_url']}/workers", auth=login).status_code == 200
+    for path in ("/api/task/send-task/workflowexecution.resync", "/api/worker/shutdown/worker-1@local"):
+        assert httpx.post(f"{running['flower_url']}{path}", auth=login, json={}).status_code == 405
+
+
+def test_nothing_listens_beyond_loopback(local: Local, running: dict[str, Any]) -> None:
+    assert running["pids"]
+    listening = [
+        connection.laddr.ip
+        for process in local.processes()
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_up_again_changes_nothing_and_other_options_are_refused(running: dict[str, Any], local: Local) -> None:
+    again = local.up("--tekton", "scripted", "--set", "execution.cooldown_period=2s")
+    assert json.loads(again.stdout)["pids"] == running["pids"]
+    other = local.up("--tekton", "scripted", "--workers", "3")
+    assert other.returncode == 2
+    assert "runs with other options" in other.stderr
+
+
+def test_a_killed_worker_comes_back_and_is_shown_as_restarted(running: dict[str, Any], local: Local) -> None:
+    before = local.status()["parts"]["worker-1"]
+    os.kill(before["pid"], signal.SIGKILL)
+
+    def back() -> bool:
+        now = local.status()["parts"]["worker-1"]
+        return now["state"] == "RUNNING" and now["pid"] not in (0, before["pid"]) and now["restarts"] == 1
+
+    until(back, 30, "worker-1 runs again")
+    assert running["pids"]["worker-2"] == local.status()["parts"]["worker-2"]["pid"]
+    shown = local("status")
+    assert shown.returncode == 0
+    row = next(line.split() for line in shown.stdout.splitlines() if line.startswith("worker-1"))
+    assert (row[1], row[3]) == ("RUNNING", "1")
+
+
+def test_logs_of_one_part_and_of_all(running: dict[str, Any], local: Local) -> None:
+    assert "ready." in local("logs", "worker-2", "--tail", "200").stdout
+    every = local("logs").stdout
+    assert all(f"==> {part} <==" in every for part in running["pids"])
+    absent = local("logs", "nothing")
+    assert absent.returncode == 1
+    assert "there is no log of nothing" in absent.stderr
+
+
+def test_down_leaves_nothing(running: dict[str, Any], local: Local) -> None:
+    known = record.read(Places(local.state / "local" / "default"))
+    assert known is not None
+    assert len(local.processes()) >= len(running["pids"])
+    assert local("down").returncode == 0
+    assert local.processes() == []
+    assert not (local.state / "local" / "default").exists()
+    assert not Path(known.socket).parent.exists()
+    assert local("status").returncode == 1
+
+
+def test_a_part_that_dies_at_its_start_is_reported_and_all_is_taken_down(local: Local) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = local.up("--tekton", "none", "--workers", "1", "--port", f"redis={taken.getsockname()[1]}")
+    assert done.returncode == 1
+    assert "redis died while starting; the end of its log:" in done.stderr
+    assert "Address already in use" in done.stderr
+    assert local.processes() == []
+    assert not (local.state / "local" / "default").exists()
+
+
+def test_a_killed_supervisor_takes_every_part_along_and_up_cleans(local: Local) -> None:
+    assert local.up("--tekton", "none", "--workers", "1").returncode == 0
+    known = record.read(Places(local.state / "local" / "default"))
+    assert known is not None
+    assert known.supervisor is not None
+    os.kill(known.supervisor.pid, signal.SIGKILL)
+    until(lambda: not local.processes(), 30, "every part has ended")
+    status = local("status")
+    assert status.returncode == 1
+    assert "has ended" in status.stderr
+    assert local.up("--tekton", "none", "--workers", "1").returncode == 0
+    assert local("down").returncode == 0
+
+
+def test_free_ports_differ_and_given_ones_are_taken() -> None:
+    ports = choose_ports(["a", "b", "c"], {"a": 4711, "unknown": 1})
+    assert ports["a"] == 4711
+    assert len(set(ports.values())) == 3
