@@ -113,7 +113,7 @@ class Api:
             _checked(answer)
 
     def wait_established(self, crds: Iterable[Document], timeout: float) -> None:
-        """Wait until every CRD is served."""
+        """Wait until every CRD is served: established, and its storage ready (until then a list is answered 429)."""
         for crd in crds:
             path = f"{self._path(crd)}"
 
@@ -122,6 +122,15 @@ class Api:
                 return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
 
             until(established, timeout, f"{crd['metadata']['name']} is not established")
+            until(lambda crd=crd: self._served(crd), timeout, f"{crd['metadata']['name']} is not served")  # type: ignore[misc]
+
+    def _served(self, crd: Document) -> bool:
+        spec = crd["spec"]
+        return all(
+            self._client.get(f"/apis/{spec['group']}/{version['name']}/{spec['names']['plural']}?limit=1").is_success
+            for version in spec["versions"]
+            if version["served"]
+        )
 
     def _path(self, document: Document) -> str:
         version = document["apiVersion"]

@@ -92,11 +92,12 @@ class Keeper:
                 self._apply_crds(api)
 
     def _start_full(self, layout: Layout, api: Api) -> None:
+        # First: the garbage collector looks for new types only every 30 s, and leaves their children alone until then.
+        self._apply_crds(api)
         self._spawn(components.controller_manager(layout))
         self._spawn(components.scheduler(layout))
         self._spawn(components.kwok(layout))
         api.apply([{"apiVersion": "v1", "kind": "Node", "metadata": {"name": components.NODE}}])
-        self._apply_crds(api)
         api.apply(manifests.load(builds.prepared(manifests.SETTINGS)))
         tekton = components.tekton(layout)
         for component in tekton:

@@ -18,7 +18,8 @@ class Observed:
     not looked yet (the API server's refusal of a second run of that name is the last word anyhow).
     `refusal` is the answer to a creation within this pass. `holder_rests_until` is the end of the holder's cooldown
     when the target is held by an execution that has ended. `acknowledged` are ids of audit events that DataStorage
-    confirmed. `live_pods` counts pods of our run that have not ended.
+    confirmed. `remains` counts what runs of this name that are gone left behind:
+    TaskRuns, and pods that have not ended. A new run of the same name would take such a TaskRun for its own.
     """
 
     hold: HoldView
@@ -27,5 +28,5 @@ class Observed:
     task_runs: tuple[TaskRun, ...] = ()
     refusal: Refusal | None = None
     holder_rests_until: datetime | None = None
-    live_pods: int = 0
+    remains: int = 0
     acknowledged: frozenset[str] = frozenset()

@@ -38,7 +38,8 @@ class Runs(Protocol):
     """Runs in the execution namespace.
 
     `create` raises AlreadyExists, or Permanent with the API server's reason when it refuses. `delete` touches only
-    the run with that uid and returns what is left of it (terminating), None when it is gone.
+    the run with that uid and returns what is left of it (terminating), None when it is gone. `remains` counts TaskRuns,
+    and pods that have not ended, of runs of a name.
     """
 
     def get(self, name: str) -> Run | None: ...
@@ -51,7 +52,7 @@ class Runs(Protocol):
 
     def task_runs(self, run: Run) -> tuple[TaskRun, ...]: ...
 
-    def live_pods(self, run_name: str) -> int: ...
+    def remains(self, run_name: str) -> int: ...
 
 
 class TargetHolds(Protocol):

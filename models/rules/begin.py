@@ -20,7 +20,7 @@ from models.observed import Observed
 from models.policy import Policy
 from models.rules.ending import fail, plain_details
 from models.rules.starting import creation_refused, start
-from models.rules.waiting import wait_for_orphan, wait_in_line
+from models.rules.waiting import wait_for_orphan, wait_for_remains, wait_in_line
 from models.rules.writing import keep
 from models.run import Ownership, Run
 from models.status import FailureReason
@@ -28,6 +28,7 @@ from models.validation import find_fault
 
 GATE_WAIT = timedelta(seconds=2)
 DELETION_WAIT = timedelta(seconds=5)
+REMAINS_WAIT = timedelta(milliseconds=500)
 
 
 def begin(execution: Execution, observed: Observed, now: datetime, policy: Policy, jitter: float) -> tuple[Action, ...]:
@@ -68,6 +69,8 @@ def create_or_adopt(
 ) -> tuple[Action, ...]:
     """Answer what stands under the run's name: nothing, ours, a living one's, an orphan, or a foreign one."""
     run = observed.run
+    if run is None and observed.remains:
+        return (*wait_for_remains(execution, observed, now), WakeAt(now + REMAINS_WAIT))
     if run is None:
         return (CreateRun(execution.next_attempt, mine.fence),)
     match run.ownership(execution):

@@ -20,8 +20,8 @@ from models.audit import event_id
 from models.execution import Execution
 from models.hold import Busy, Free, GateClosed, Mine
 from models.observed import Observed
-from models.rules.begin import DELETION_WAIT, GATE_WAIT
-from models.rules.rest import POD_WAIT, our_run
+from models.rules.begin import DELETION_WAIT, GATE_WAIT, REMAINS_WAIT
+from models.rules.rest import our_run
 
 AUDIT_GRACE = timedelta(seconds=30)
 
@@ -36,8 +36,8 @@ def leave(execution: Execution, deleted_at: datetime, observed: Observed, now: d
     match observed.hold:
         case GateClosed():
             return (WakeAt(now + GATE_WAIT),)
-        case Mine() if observed.live_pods:
-            return (WakeAt(now + POD_WAIT),)
+        case Mine() if observed.remains:
+            return (WakeAt(now + REMAINS_WAIT),)
         case Mine(fence=fence):
             freed: tuple[Action, ...] = (ReleaseTarget(fence),)
         case Free() | Busy():

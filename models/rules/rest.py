@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from models.actions import (
     Action,
@@ -18,13 +18,11 @@ from models.execution import Execution
 from models.hold import Busy, Free, GateClosed, Mine
 from models.observed import Observed
 from models.policy import Policy
-from models.rules.begin import DELETION_WAIT, GATE_WAIT
+from models.rules.begin import DELETION_WAIT, GATE_WAIT, REMAINS_WAIT
 from models.rules.cooldown import rest_until
 from models.rules.ending import repair_completion
 from models.rules.writing import keep
 from models.run import Ownership, Run
-
-POD_WAIT = timedelta(seconds=1)
 
 
 def rest(execution: Execution, observed: Observed, now: datetime, policy: Policy) -> tuple[Action, ...]:
@@ -53,8 +51,8 @@ def _free_target(execution: Execution, observed: Observed, run: Run | None, now:
         return ()
     if run is not None:
         return (WakeAt(now + DELETION_WAIT),)
-    if observed.live_pods:
-        return (WakeAt(now + POD_WAIT),)
+    if observed.remains:
+        return (WakeAt(now + REMAINS_WAIT),)
     message = f"target {execution.spec.target} is free"
     released = EmitEvent(EventReason.LOCK_RELEASED, message, execution.status.attempt)
     return (released, ReleaseTarget(observed.hold.fence))

@@ -44,13 +44,24 @@ def _line_message(busy: Busy, resting: datetime | None) -> str:
     return f"position {busy.position}, held by {busy.holder} since {format_instant(busy.since)}"
 
 
+def wait_for_remains(execution: Execution, observed: Observed, now: datetime) -> tuple[Action, ...]:
+    """Stay as it is until the TaskRuns and pods of an earlier run of this target are gone."""
+    message = f"{observed.remains} TaskRuns or pods of an earlier run of this target are still being removed"
+    return _wait_with_target(execution, observed, message, now)
+
+
 def wait_for_orphan(execution: Execution, observed: Observed, run: Run, now: datetime) -> tuple[Action, ...]:
     """Stay Pending behind a run of our target whose execution is gone."""
-    status = execution.status
-    if status.reason == WaitReason.TARGET_BUSY and status.condition(ConditionType.LOCKED) is not None:
-        return keep(execution, observed, now)
     owner = run.execution_key
     message = f"PipelineRun {run.name} of {owner}, which no longer exists, has to end and cool down first"
+    return _wait_with_target(execution, observed, message, now)
+
+
+def _wait_with_target(execution: Execution, observed: Observed, message: str, now: datetime) -> tuple[Action, ...]:
+    """Write once that the target is ours but not usable yet; a Running one waiting for its next attempt stays so."""
+    status = execution.status
+    if status.phase is Phase.RUNNING or status.condition(ConditionType.LOCKED) is not None:
+        return keep(execution, observed, now)
     new = replace(touched(execution), reason=WaitReason.TARGET_BUSY.value)
     new = new.with_condition(ConditionType.LOCKED, True, WaitReason.TARGET_BUSY, message, now)
     return write(execution, observed, new, now)

@@ -59,8 +59,21 @@ class TektonRuns:
         listed = list(self._cluster.list(paths.task_runs(self._namespace), label_selector=selector))
         return read_task_runs(listed, run)
 
-    def live_pods(self, run_name: str) -> int:
-        """Count the pods of a run that have not ended."""
+    def remains(self, run_name: str) -> int:
+        """Count the TaskRuns of a run, and its pods that have not ended.
+
+        Asked when the run itself is gone: its children go after it, whenever the garbage collector comes round, and
+        Tekton finds the TaskRuns of a run by their names, which the next run of this name has too.
+        """
         selector = f"{LABEL_PIPELINE_RUN}={run_name}"
+        return self._task_runs_left(selector) + self._live_pods(selector)
+
+    def _task_runs_left(self, selector: str) -> int:
+        try:
+            return sum(1 for _ in self._cluster.list(paths.task_runs(self._namespace), label_selector=selector))
+        except ResourceAbsent:
+            return 0
+
+    def _live_pods(self, selector: str) -> int:
         pods = self._cluster.list(paths.pods(self._namespace), label_selector=selector)
         return sum(1 for pod in pods if (pod.get("status") or {}).get("phase") not in _ENDED_PODS)

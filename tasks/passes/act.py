@@ -40,7 +40,7 @@ from models.observed import Observed
 from models.policy import Policy
 from models.target import run_name
 from tasks.adapters.cluster_errors import AlreadyExists
-from tasks.passes.observe import live_pods, look_behind, owner_lives
+from tasks.passes.observe import look_behind, owner_lives, remains
 from tasks.ports import HOLD_TRUST, Clock, Ports
 
 log = logging.getLogger(__name__)
@@ -148,8 +148,8 @@ class Act:
     def _delete_run(self, uid: str) -> None:
         left = self.ports.runs.delete(run_name(self._target), uid)
         now = self.clock.now()
-        pods = live_pods(self.execution, self.observed.hold, left, now, self.policy, self.ports)
-        self.observed = replace(self.observed, run=left, live_pods=pods)
+        left_behind = remains(self.execution, self.observed.hold, left, now, self.policy, self.ports)
+        self.observed = replace(self.observed, run=left, remains=left_behind)
 
     def _patch_status(self, action: PatchStatus) -> None:
         before = self.execution

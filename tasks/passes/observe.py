@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from models.execution import Execution
-from models.hold import Busy, HoldView, Mine
+from models.hold import Busy, Free, HoldView, Mine
 from models.observed import Observed
 from models.policy import Policy
 from models.rules.cooldown import rest_until
@@ -16,7 +16,7 @@ from tasks.ports import Ports
 
 
 def observe(execution: Execution, now: datetime, policy: Policy, ports: Ports) -> Observed:
-    """Read hold, run, TaskRuns, pods and acknowledgements for one execution."""
+    """Read hold, run, TaskRuns, what is left of earlier runs, and acknowledgements for one execution."""
     hold, rests_until = _look_at_hold(execution, policy, ports)
     run = ports.runs.get(run_name(execution.spec.target)) if _needs_run(execution, hold, now, policy) else None
     return Observed(
@@ -25,7 +25,7 @@ def observe(execution: Execution, now: datetime, policy: Policy, ports: Ports) -
         run_owner_lives=run is not None and owner_lives(run, execution, ports),
         task_runs=_failed_tasks(execution, run, ports),
         holder_rests_until=rests_until,
-        live_pods=live_pods(execution, hold, run, now, policy, ports),
+        remains=remains(execution, hold, run, now, policy, ports),
         acknowledged=ports.facts.acked(execution.uid) if execution.status.pending_facts else frozenset(),
     )
 
@@ -75,13 +75,20 @@ def _failed_tasks(execution: Execution, run: Run | None, ports: Ports) -> tuple[
     return ports.runs.task_runs(run)
 
 
-def live_pods(
-    execution: Execution, hold: HoldView, run: Run | None, now: datetime, policy: Policy, ports: Ports
-) -> int:
-    """Count pods of our run that still live, once nothing but they stands between the target and its next holder."""
-    if run is not None or not isinstance(hold, Mine) or not execution.status.run_name:
+def remains(execution: Execution, hold: HoldView, run: Run | None, now: datetime, policy: Policy, ports: Ports) -> int:
+    """Count what earlier runs of this target left behind, where it decides: before a creation and before a release."""
+    if run is not None or not _remains_matter(execution, hold, now, policy):
         return 0
-    until = rest_until(execution.status, policy)
-    if execution.deleted_at is None and (until is None or now < until):
-        return 0
-    return ports.runs.live_pods(execution.status.run_name)
+    return ports.runs.remains(run_name(execution.spec.target))
+
+
+def _remains_matter(execution: Execution, hold: HoldView, now: datetime, policy: Policy) -> bool:
+    status = execution.status
+    if execution.deleted_at is not None:
+        return isinstance(hold, Mine)
+    if status.phase.terminal:
+        until = rest_until(status, policy)
+        return isinstance(hold, Mine) and until is not None and now >= until
+    if status.phase is Phase.RUNNING:
+        return execution.attempt_failed
+    return isinstance(hold, Mine | Free)

@@ -45,11 +45,7 @@ class Terminal:
         return done.stdout + done.stderr
 
     def apply(self, sample: str, **changes: Any) -> None:
-        """Apply a sample with the registry of this cluster in it; `changes` go into its spec.
-
-        A test that has to see Running takes a target of its own: the node of the local cluster lets the second pod of
-        one name end at once, because it goes by names.
-        """
+        """Apply a sample with the registry of this cluster in it; `changes` go into its spec."""
         document = yaml.safe_load((SAMPLES / sample).read_text(encoding="utf-8"))
         reference = document["spec"]["workflowRef"]["containerImage"]
         document["spec"]["workflowRef"]["containerImage"] = reference.replace("127.0.0.1:5000", self.registry)

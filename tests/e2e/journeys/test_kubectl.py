@@ -102,6 +102,11 @@ def test_deletion_stops_a_run_and_leaves_nothing(terminal: Terminal) -> None:
     terminal.kubectl("delete", "wfe", "restart", "--timeout=30s")
     assert "No resources" in terminal.kubectl("get", "pipelinerun", "-A")
     terminal.apply("restart-again.yaml", targetResource="default/deployment/three")
+    terminal.reaches("restart-again", "Running")
+    task_runs = json.loads(terminal.kubectl("get", "taskrun", "-A", "-o", "json"))["items"]
+    runs = json.loads(terminal.kubectl("get", "pipelinerun", "-A", "-o", "json"))["items"]
+    owners = {owner["uid"] for one in task_runs for owner in one["metadata"]["ownerReferences"]}
+    assert owners <= {run["metadata"]["uid"] for run in runs}, "a TaskRun of the deleted run is taken for the new one's"
     terminal.reaches("restart-again", "Completed")
 
 

@@ -12,6 +12,7 @@ from celery import Celery
 
 from cli.local import Stack
 from devcluster import Cluster as LocalCluster
+from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
 from tests.faults.promise.watching import all_audited, declare, phases
 from tests.waiting import until
@@ -57,6 +58,8 @@ def test_idle_stack_writes_nothing(stack: Stack, api_cluster: LocalCluster) -> N
     declare(cluster, "default", "idle-waiting", "idle/deployment/r", "scripted/outcome-hang:v1")
     until(lambda: phases(cluster, "default", names)["Completed"] == 3, 60, "all have ended")
     until(lambda: all_audited(cluster, "default", [*names, "idle-waiting"]), 60, "and are acknowledged")
+    runs = paths.pipeline_runs("kubernaut-workflows")
+    until(lambda: len(list(cluster.list(runs))) == 1, 60, "the targets of those that ended are free again")
     before = api_cluster.audit_log.stat().st_size
     tasks = _tasks_received(stack.redis_url, WINDOW)
     assert _writes(api_cluster.audit_log, before) == []

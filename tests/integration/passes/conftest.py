@@ -94,6 +94,18 @@ class World:
         path = paths.pipeline_run(RUNS, run.name)
         self.cluster.merge_patch(path, {"status": status}, subresource="status")
 
+    def leave_task_run(self, run: str) -> str:
+        """Create a TaskRun as a run that is gone left it, and return its path."""
+        metadata = {"name": f"{run}-act", "namespace": RUNS, "labels": {"tekton.dev/pipelineRun": run}}
+        body = {"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "metadata": metadata, "spec": {}}
+        self.cluster.create(paths.task_runs(RUNS), body)
+        return paths.task_run(RUNS, f"{run}-act")
+
+    def remove(self, path: str) -> None:
+        document = self.cluster.get(path)
+        assert document is not None, path
+        self.cluster.delete(path, uid=document["metadata"]["uid"])
+
     def events_of(self, key: Key) -> list[str]:
         selector = f"involvedObject.name={key.name}"
         listed = self.cluster.list(paths.kubernetes_events(key.namespace), field_selector=selector)

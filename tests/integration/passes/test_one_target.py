@@ -7,6 +7,7 @@ from models.names import ANNOTATION_UID
 from models.status import ConditionType, Phase, WaitReason
 from models.target import run_name
 from tasks.adapters import paths
+from tasks.reconciling import run_key
 from tests.integration.passes.conftest import RUNS, World
 from tests.waiting import until
 
@@ -95,11 +96,24 @@ def test_foreign_run_stays_and_fails_the_execution(world: World) -> None:
     assert not world.parts.holds.all()
 
 
+def test_task_run_left_by_an_earlier_run_is_not_taken_for_our_own(world: World) -> None:
+    key = world.declare()
+    target = world.read(key).spec.target
+    path = world.leave_task_run(run_name(target))
+    waiting = world.make_pass(key)
+    assert (waiting.status.phase, waiting.status.reason) == (Phase.PENDING, WaitReason.TARGET_BUSY)
+    assert world.run_of(key) is None
+    world.remove(path)
+    assert world.make_pass(key).status.phase is Phase.RUNNING
+
+
 def test_second_of_one_target_waits_in_line_and_starts_when_it_is_free(world: World) -> None:
     first = world.declare()
     target = world.read(first).spec.target
     world.make_pass(first)
-    second, third = world.declare(target), world.declare(target)
+    # A line is ordered by (creation in whole seconds, uid), not by who comes first.
+    pair = (world.declare(target), world.declare(target))
+    second, third = sorted(pair, key=lambda key: (world.read(key).created_at, world.read(key).uid))
     assert world.make_pass(second).status.reason == WaitReason.TARGET_BUSY
     third_status = world.make_pass(third).status
     assert third_status.queue is not None
@@ -129,12 +143,8 @@ def test_deletion_leaves_nothing_behind(world: World) -> None:
     key = world.declare()
     execution = world.make_pass(key)
     world.cluster.delete(paths.execution(key), uid=execution.uid)
-    world.parts.queue.notify([key])
-    for event_id in [item.event_id for item in world.parts.outbox.take(10)]:
-        assert event_id
     world.parts.outbox.acknowledge(world.parts.outbox.take(10))
-    from tasks.reconciling import run_key
-
+    world.parts.queue.notify([key])
     run_key(key, world.parts)
     assert world.parts.executions.get(key) is None
     assert world.parts.runs.get(run_name(execution.spec.target)) is None

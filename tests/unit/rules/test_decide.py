@@ -331,7 +331,7 @@ def test_after_cooldown_run_goes_then_the_hold() -> None:
     later = NOW + POLICY.cooldown
     over = execution(ended())
     assert decide(over, seen(MINE, run=succeeded()), later, policy=POLICY) == (DeleteRun("run-1"),)
-    waiting = decide(over, seen(MINE, live_pods=1), later, policy=POLICY)
+    waiting = decide(over, seen(MINE, remains=1), later, policy=POLICY)
     assert not any(isinstance(action, ReleaseTarget) for action in waiting)
     released = decide(over, seen(MINE), later, policy=POLICY)
     assert events_of(released) == [EventReason.LOCK_RELEASED]
@@ -392,8 +392,20 @@ def test_deletion_removes_run_hold_and_finalizer() -> None:
     assert events_of(actions) == [EventReason.DELETED]
 
 
+def test_no_creation_while_an_earlier_run_leaves_remains() -> None:
+    actions = decide(execution(), seen(MINE, remains=2), NOW, policy=POLICY)
+    status = status_of(actions)
+    assert (status.phase, status.reason) == (Phase.PENDING, WaitReason.TARGET_BUSY)
+    assert any(isinstance(action, WakeAt) for action in actions)
+    again = decide(execution(status), seen(MINE, remains=1), NOW, policy=POLICY)
+    assert not any(isinstance(action, PatchStatus | CreateRun) for action in again)
+    refused = running(failures=1, next_allowed=NOW)
+    waiting = decide(execution(refused), seen(MINE, remains=1), NOW, policy=POLICY)
+    assert not any(isinstance(action, CreateRun) for action in waiting)
+
+
 def test_deletion_waits_for_living_pods() -> None:
-    actions = decide(execution(running(), deleted_at=NOW), seen(MINE, live_pods=1), NOW, policy=POLICY)
+    actions = decide(execution(running(), deleted_at=NOW), seen(MINE, remains=1), NOW, policy=POLICY)
     assert not any(isinstance(action, ReleaseTarget | RemoveFinalizer) for action in actions)
 
 
