@@ -62,7 +62,7 @@ class Checkout:
             timeout=_SLOWEST_MAKE,
         )  # fmt: skip
         if done.returncode:
-            said = "\n".join(done.stdout.splitlines()[-120:])
+            said = "\n".join(line[:300] for line in done.stdout.splitlines()[-120:])
             pytest.fail(f"{' '.join(words)}: {done.returncode}\n{said}", pytrace=False)
         return done.stdout
 
