@@ -20,7 +20,10 @@ UNHEEDED: Final = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What was seen besides the execution. Faults are empty where the other side answered; None was not asked."""
+    """What was seen besides the execution. Faults are empty where the other side answered; None was not asked.
+
+    `unstored` counts its audit events that DataStorage has not acknowledged, `outbox` those of all executions.
+    """
 
     now: datetime
     redis_fault: str = ""
@@ -32,6 +35,7 @@ class World:
     workers: int | None = None
     run: Run | None = None
     run_namespace: str = ""
+    unstored: int = 0
     outbox: int = 0
     datastorage_fault: str = ""
 
@@ -198,12 +202,11 @@ def _in_line(execution: Execution, busy: Busy, world: World) -> Explanation:
 
 def _with_backlog(told: Explanation, execution: Execution, world: World) -> Explanation:
     """Add that audit events are not stored yet, where that is more than the usual second."""
-    waiting = len(execution.status.pending_facts)
     oldest = min((fact.at for fact in execution.status.pending_facts), default=world.now)
-    if not waiting or world.now - oldest < UNHEEDED:
+    if not world.unstored or world.now - oldest < UNHEEDED:
         return told
     why = world.datastorage_fault or f"{world.outbox} are queued in all"
-    sentence = f"{told.sentence}; {waiting} of its audit events wait for DataStorage ({why})"
+    sentence = f"{told.sentence}; {world.unstored} of its audit events wait for DataStorage ({why})"
     return Explanation(sentence, told.next_step)
 
 

@@ -13,6 +13,7 @@ import httpx
 from cli.access import Access
 from cli.explain import UNHEEDED, World
 from cli.workers import listen_for_workers
+from models.audit import pending_events
 from models.errors import Transient
 from models.execution import Execution
 from models.hold import Busy
@@ -32,7 +33,7 @@ def look_around(access: Access, execution: Execution) -> World:
         run = runs.get(execution.status.run_name)
         own = run is not None and run.execution_uid in ("", execution.uid)
         world = replace(world, run=run if own else None)
-    if execution.status.pending_facts:
+    if world.unstored:
         world = replace(world, datastorage_fault=datastorage_fault(access))
     return world
 
@@ -44,7 +45,10 @@ def _ask_redis(access: Access, execution: Execution, world: World) -> World:
         if execution.spec.target:
             world = replace(world, hold=access.holds.look(execution.spec.target, execution.uid))
         if execution.status.pending_facts:
-            world = replace(world, outbox=access.outbox.size())
+            # What is acknowledged leaves the status with its next write only.
+            acknowledged = access.outbox.acked(execution.uid)
+            unstored = [event for event in pending_events(execution) if event.event_id not in acknowledged]
+            world = replace(world, unstored=len(unstored), outbox=access.outbox.size())
         overdue = seen.due is not None and not seen.running and seen.now - seen.due > UNHEEDED
         if overdue and not execution.status.phase.terminal:
             world = replace(world, workers=len(listen_for_workers(access.settings)))

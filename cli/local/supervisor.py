@@ -48,6 +48,10 @@ class PartState:
         return self.state in ("RUNNING", "STARTING") and self.pid > 0
 
 
+# Those that this process started, to be waited for when they end.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
 class Supervisor:
     """The supervisord of one stack."""
 
@@ -77,6 +81,7 @@ class Supervisor:
                 env=dict(environment),
                 start_new_session=True,
             )
+        _children[child.pid] = child
         supervisor = cls(places, socket_path)
         supervisor._wait_for_answer(child)
         return supervisor, identify(child.pid), socket_path
@@ -138,6 +143,9 @@ class Supervisor:
 def shut_down(process: Process, parts: int) -> None:
     """End supervisord, which stops its parts first, one after the other; wait until both are gone."""
     end(process, STOP_WAIT + 2.0 + parts)
+    child = _children.pop(process.pid, None)
+    if child is not None:
+        child.wait()
 
 
 def _bound(number: signal.Signals, command: Sequence[str]) -> list[str]:

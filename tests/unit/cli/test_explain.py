@@ -178,10 +178,10 @@ def test_being_deleted_names_what_keeps_it() -> None:
     )
 
 
-@pytest.mark.parametrize(("age", "told"), [(2, False), (60, True)])
-def test_audit_backlog_is_told_when_it_lasts(age: int, told: bool) -> None:
+@pytest.mark.parametrize(("age", "unstored", "told"), [(2, 1, False), (60, 0, False), (60, 1, True)])
+def test_audit_backlog_is_told_when_it_lasts(age: int, unstored: int, told: bool) -> None:
     at = later(-age).strftime("%Y-%m-%dT%H:%M:%SZ")
     facts = [{"type": "workflow.completed", "attempt": 1, "at": at}]
-    world = World(now=NOW, outbox=9, datastorage_fault="http://ds/health/ready: refused")
+    world = World(now=NOW, unstored=unstored, outbox=9, datastorage_fault="http://ds/health/ready: refused")
     sentence = explain(execution(status={"phase": "Completed", "audit": {"pending": facts}}), world).sentence
     assert ("1 of its audit events wait for DataStorage (http://ds/health/ready: refused)" in sentence) is told
