@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from models.actions import Action, EmitEvent, EventReason, WakeAt, WakeLine
 from models.duration import format_duration
@@ -20,7 +20,7 @@ from models.status import ConditionType, FactType, FailureDetails, FailureReason
 
 def complete(execution: Execution, observed: Observed, run: Run, now: datetime, policy: Policy) -> tuple[Action, ...]:
     """Running→Completed."""
-    new = _ended(execution, Phase.COMPLETED, run.ended_at or now)
+    new = _ended(execution, Phase.COMPLETED, _end_of(run, now))
     new = replace(new, reason="", run_status=run_status(run), failures=0, next_allowed=None)
     new = new.with_condition(ConditionType.COMPLETE, True, "PipelineSucceeded", run.message or "the run succeeded", now)
     new = new.with_fact(FactType.COMPLETED, new.attempt, now)
@@ -39,7 +39,7 @@ def fail(
 ) -> tuple[Action, ...]:
     """Any phase that has not ended → Failed."""
     status, run = execution.status, observed.run
-    new = _ended(execution, Phase.FAILED, run.ended_at or now if run is not None and status.run_name else now)
+    new = _ended(execution, Phase.FAILED, _end_of(run if status.run_name else None, now))
     attempt = execution.next_attempt if exhausted else max(status.attempt, 1)
     new = replace(
         new,
@@ -67,14 +67,23 @@ def fail(
 
 def repair_completion(execution: Execution, observed: Observed, now: datetime, policy: Policy) -> tuple[Action, ...]:
     """Give a terminal execution whose phase somebody forced the completionTime that its cooldown counts from."""
-    run = observed.run
-    ended = run.ended_at if run is not None and run.ended_at is not None else now
-    return _end(execution, observed, _ended(execution, execution.status.phase, ended), now, policy)
+    new = _ended(execution, execution.status.phase, _end_of(observed.run, now))
+    return _end(execution, observed, new, now, policy)
 
 
 def plain_details(reason: FailureReason, message: str, now: datetime) -> FailureDetails:
     """Return failure details that consist of one sentence, for an end without a failed task."""
     return FailureDetails(reason=reason, message=message, failed_at=now, summary=message, started=False)
+
+
+def _end_of(run: Run | None, now: datetime) -> datetime:
+    """Return when a run ended, rounded up like every instant of ours.
+
+    Tekton cuts its completionTime to whole seconds, so it may have been up to a second later than that.
+    """
+    if run is None or run.ended_at is None:
+        return now
+    return min(ceil_second(now), run.ended_at + timedelta(seconds=1))
 
 
 def _ended(execution: Execution, phase: Phase, at: datetime) -> Status:

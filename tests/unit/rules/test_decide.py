@@ -271,10 +271,10 @@ def test_success() -> None:
     actions = decide(execution(before), seen(MINE, run=succeeded()), NOW, policy=POLICY)
     status = status_of(actions)
     assert (status.phase, status.failures, status.next_allowed) == (Phase.COMPLETED, 0, None)
-    assert status.completed_at == NOW - timedelta(seconds=1)
-    assert status.duration == "9s"
+    assert status.completed_at == NOW
+    assert status.duration == "10s"
     assert events_of(actions) == [EventReason.COMPLETED]
-    assert WakeAt(NOW - timedelta(seconds=1) + POLICY.cooldown) in actions
+    assert WakeAt(NOW + POLICY.cooldown) in actions
     assert WakeLine() in actions
 
 
@@ -357,7 +357,13 @@ def test_terminal_phases_are_fixed_points(phase: Phase, hold: HoldView) -> None:
 def test_forced_phase_without_completion_is_repaired() -> None:
     forced = replace(running(), phase=Phase.COMPLETED)
     status = status_of(decide(execution(forced), seen(MINE, run=succeeded()), NOW, policy=POLICY))
-    assert status.completed_at == NOW - timedelta(seconds=1)
+    assert status.completed_at == NOW
+
+
+def test_end_seen_late_still_is_the_runs_end() -> None:
+    late = NOW + timedelta(minutes=3)
+    status = status_of(decide(execution(running()), seen(MINE, run=succeeded()), late, policy=POLICY))
+    assert status.completed_at == NOW
 
 
 def test_found_terminal_at_install_is_left_alone() -> None:
