@@ -38,6 +38,9 @@ def run_pass(
 ) -> datetime | None:
     """Bring one execution one step further; return when it wants the next look, None when only a change matters.
 
+    All decisions of a pass are made at one instant: what is read depends on it, and a run that was not looked up because
+    its cooldown had a millisecond left must not count as gone a millisecond later.
+
     Raises Transient and Conflict (the pass is repeated), and whatever a defect raises.
     """
     pass_clock = PassClock.starting(started_at)
@@ -48,7 +51,7 @@ def run_pass(
     now = pass_clock.now()
     act = Act(execution, observe(execution, now, policy, ports), policy, ports, pass_clock, now)
     for _ in range(MAX_DECISIONS):
-        actions = decide(act.execution, act.observed, pass_clock.now(), policy=policy, jitter=draw_jitter())
+        actions = decide(act.execution, act.observed, now, policy=policy, jitter=draw_jitter())
         if not act.all(actions):
             return act.wake_at
     raise RuntimeError(f"{key}: no end after {MAX_DECISIONS} decisions, last: {actions}")
