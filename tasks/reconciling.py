@@ -40,7 +40,8 @@ def run_key(key: Key, parts: Parts) -> None:
     began = clock.monotonic()
     next_wake, result = None, "done"
     try:
-        next_wake = run_pass(key, claim.now, parts.policy, parts.ports, draw_jitter)
+        claimed_for = parts.settings.celery.claim
+        next_wake = run_pass(key, claim.now, parts.policy, parts.ports, draw_jitter, claimed_for)
     except Conflict as lost:
         next_wake, result = claim.now, "conflict"
         log.info("%s: looked again: %s", key, lost)

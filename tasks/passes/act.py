@@ -56,6 +56,7 @@ class Act:
     ports: Ports
     clock: Clock
     hold_confirmed_at: datetime
+    claimed_until: datetime
     wake_at: datetime | None = None
 
     @property
@@ -78,6 +79,7 @@ class Act:
             case AddFinalizer():
                 self.execution = self.ports.executions.add_finalizer(self.execution)
             case TakeTarget():
+                self._confirm_claim()
                 self._see_hold(self.ports.holds.take(self._target, self._owner))
             case YieldTarget(fence=fence):
                 self._yield_target(fence)
@@ -139,11 +141,17 @@ class Act:
 
     def _confirm_hold(self, fence: int) -> None:
         """Ask again for a hold that was confirmed too long ago, right before the creation it protects."""
+        self._confirm_claim()
         if self.clock.now() - self.hold_confirmed_at <= HOLD_TRUST:
             return
         hold = self.ports.holds.look(self._target, self.execution.uid)
         if not (isinstance(hold, Mine) and hold.fence == fence):
             raise Conflict(f"the hold on target {self._target} was lost before its run was created")
+
+    def _confirm_claim(self) -> None:
+        """Give up when another pass may be at this execution: it may have ended it, or let it go, since we read it."""
+        if self.clock.now() >= self.claimed_until:
+            raise Conflict("this pass took longer than its claim lasts")
 
     def _delete_run(self, uid: str) -> None:
         left = self.ports.runs.delete(run_name(self._target), uid)

@@ -34,12 +34,18 @@ class PassClock:
 
 
 def run_pass(
-    key: Key, started_at: datetime, policy: Policy, ports: Ports, draw_jitter: Callable[[], float]
+    key: Key,
+    started_at: datetime,
+    policy: Policy,
+    ports: Ports,
+    draw_jitter: Callable[[], float],
+    claim: timedelta = timedelta(seconds=25),
 ) -> datetime | None:
     """Bring one execution one step further; return when it wants the next look, None when only a change matters.
 
-    All decisions of a pass are made at one instant: what is read depends on it, and a run that was not looked up because
-    its cooldown had a millisecond left must not count as gone a millisecond later.
+    `claim` is how long from `started_at` on the queue keeps other passes of this key away. All decisions of a pass are
+    made at one instant: what is read depends on it, and a run that was not looked up because its cooldown had a
+    millisecond left must not count as gone a millisecond later.
 
     Raises Transient and Conflict (the pass is repeated), and whatever a defect raises.
     """
@@ -49,7 +55,7 @@ def run_pass(
         ports.kicker.wake(ports.holds.vanish(key, None))
         return None
     now = pass_clock.now()
-    act = Act(execution, observe(execution, now, policy, ports), policy, ports, pass_clock, now)
+    act = Act(execution, observe(execution, now, policy, ports), policy, ports, pass_clock, now, started_at + claim)
     for _ in range(MAX_DECISIONS):
         actions = decide(act.execution, act.observed, now, policy=policy, jitter=draw_jitter())
         if not act.all(actions):
