@@ -41,6 +41,7 @@ class Restored:
     holds: tuple[RestoredHold, ...]
     places: tuple[RestoredPlace, ...]
     unfinished: tuple[Key, ...]
+    orphans: tuple[Run, ...] = ()
 
 
 def restore(executions: Iterable[Execution], runs: Iterable[Run], now: datetime, policy: Policy) -> Restored:
@@ -49,20 +50,29 @@ def restore(executions: Iterable[Execution], runs: Iterable[Run], now: datetime,
     A run counts before a status: it may have been created by a worker that died before it wrote. Of two claims on one
     target the one with a run wins, then the higher fence.
     """
-    known = list(executions)
-    running = {run.execution_uid: run for run in runs}
+    known, found = list(executions), list(runs)
+    running = {run.execution_uid: run for run in found}
     claims = [claim for execution in known if (claim := _claim(execution, running.get(execution.uid), now, policy))]
     claims.sort(key=lambda claim: (claim.owner.uid in running, claim.fence))
     holds = {claim.target: claim for claim in claims}
     holders = {claim.owner.uid for claim in holds.values()}
     places = [RestoredPlace(e.spec.target, owner(e)) for e in known if e.uid not in holders and _waits(e)]
     unfinished = [e.key for e in known if _unfinished(e, running.get(e.uid), now, policy)]
-    return Restored(tuple(holds.values()), tuple(places), tuple(unfinished))
+    uids = {e.uid for e in known}
+    orphans = [run for run in found if run.execution_uid not in uids and _orphan_rested(run, now, policy)]
+    return Restored(tuple(holds.values()), tuple(places), tuple(unfinished), tuple(orphans))
 
 
 def owner(execution: Execution) -> Owner:
     """Return an execution as the owner of a hold or of a place in a line."""
     return Owner(execution.uid, execution.key, execution.created_at)
+
+
+def _orphan_rested(run: Run, now: datetime, policy: Policy) -> bool:
+    """Say whether a run of ours, whose execution is gone, has ended and rested; one without a uid is not ours."""
+    if not run.execution_uid or run.succeeded is None or run.deleting:
+        return False
+    return now >= (run.ended_at or run.created_at) + policy.cooldown
 
 
 def _claim(execution: Execution, run: Run | None, now: datetime, policy: Policy) -> RestoredHold | None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from models.errors import Transient
 from models.keys import Key
 from models.restore import Restored, restore
+from models.run import Run
 from tasks.app import RESYNC_TASK, SWEEP, app
 from tasks.parts import Parts, worker_parts
 from tasks.redis_scripts.queue import Kick
@@ -62,6 +63,8 @@ def resync(parts: Parts) -> None:
     for hold in parts.holds.all():
         if hold.uid not in known:
             _vanish_if_gone(parts, hold.key, hold.uid)
+    for run in found.orphans:
+        _delete_if_orphaned(parts, run)
 
 
 def _reopen(parts: Parts, found: Restored, restoration: int) -> None:
@@ -84,3 +87,12 @@ def _vanish_if_gone(parts: Parts, key: Key, uid: str) -> None:
     if execution is None or execution.uid != uid:
         parts.publisher.wake(parts.holds.vanish(key, uid))
         parts.metrics.repaired.labels("hold").inc()
+
+
+def _delete_if_orphaned(parts: Parts, run: Run) -> None:
+    """Delete a run whose execution is gone, unless the API server, asked by name, still knows it."""
+    key = run.execution_key
+    execution = parts.executions.get(key) if key is not None else None
+    if execution is None or execution.uid != run.execution_uid:
+        parts.runs.delete(run.name, run.uid)
+        parts.metrics.repaired.labels("run").inc()

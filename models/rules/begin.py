@@ -93,9 +93,12 @@ def create_or_adopt(
 def _behind_orphan(
     execution: Execution, observed: Observed, run: Run, now: datetime, policy: Policy
 ) -> tuple[Action, ...]:
-    """Let a run of ours whose execution is gone end and cool down, then delete it."""
+    """Let a run of ours whose execution is gone end and cool down, then delete it.
+
+    Its end is routed to the execution that is gone, so we look for it ourselves.
+    """
     if run.succeeded is None or run.deleting:
-        return wait_for_orphan(execution, observed, run, now)
+        return (*wait_for_orphan(execution, observed, run, now), WakeAt(now + DELETION_WAIT))
     rested = (run.ended_at or run.created_at) + policy.cooldown
     if now < rested:
         return (*wait_for_orphan(execution, observed, run, now), WakeAt(rested))
