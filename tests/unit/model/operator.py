@@ -1,0 +1,140 @@
+"""The operator of the model: a person with kubectl, who does the ordinary and the forbidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from models.execution import Execution
+from models.names import FINALIZER
+from models.target import run_name
+from tasks.adapters import paths
+from tests.unit.model.room_holds import ModelHolds
+
+if TYPE_CHECKING:
+    from tests.unit.model.world import World
+
+TARGETS = ("prod/Deployment/a", "prod/Deployment/b", "Node/c")
+NAMESPACES = ("red", "blue")
+MOST = 7
+RUNS = "runs"
+
+
+class Operator:
+    """Each act is one call at the API server or Redis; it returns its words for the trace."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._number = 0
+        self._looked: tuple[str, str, int] | None = None
+
+    def act(self) -> str:
+        acts: dict[Callable[[], str], float] = {
+            self._create: 10,
+            self._delete: 3,
+            self._delete_run: 1,
+            self._create_foreign: 0.6,
+            self._remove_foreign: 1,
+            self._force_finalizer: 0.4,
+            self._force_phase: 0.4,
+            self._unlock: 0.6,
+        }
+        chosen = self._world.rng.choices(list(acts), list(acts.values()))[0]
+        return chosen()
+
+    def _create(self) -> str:
+        world, rng = self._world, self._world.rng
+        if len(world.checks.executions()) >= MOST:
+            return self._delete()
+        self._number += 1
+        namespace = rng.choice(NAMESPACES)
+        name = f"e{self._number if rng.random() < 0.8 else rng.randint(1, self._number)}"
+        target = rng.choice(TARGETS) if rng.random() > 0.06 else "nothing"
+        body = {
+            "metadata": {"name": name},
+            "spec": {
+                "targetResource": target,
+                "workflowRef": {"workflowId": "w", "version": "1", "containerImage": "image"},
+            },
+        }
+        if ("workflowexecutions", namespace, name) in world.cluster.objects:
+            return f"{namespace}/{name} is there already"
+        made = world.cluster.create(paths.executions(namespace), body)
+        return f"creates {namespace}/{name} ({made['metadata']['uid']}) for {target}"
+
+    def _delete(self) -> str:
+        execution = self._some()
+        if execution is None:
+            return "finds nothing to delete"
+        self._world.cluster.delete(paths.execution(execution.key), uid=execution.uid)
+        return f"deletes {execution.key} ({execution.uid})"
+
+    def _delete_run(self) -> str:
+        runs = self._world.checks.runs()
+        if not runs:
+            return "finds no run"
+        run = self._world.rng.choice(runs)
+        self._world.cluster.delete(paths.pipeline_run(RUNS, run.name), uid=run.uid)
+        return f"deletes run {run.uid} of {run.execution_key}"
+
+    def _create_foreign(self) -> str:
+        world = self._world
+        name = run_name(world.rng.choice(TARGETS))
+        if ("pipelineruns", RUNS, name) in world.cluster.objects:
+            return f"finds {name} taken"
+        world.cluster.create(paths.pipeline_runs(RUNS), {"metadata": {"name": name}, "status": {}})
+        return f"creates a foreign {name}"
+
+    def _remove_foreign(self) -> str:
+        foreign = [run for run in self._world.checks.runs() if not run.execution_uid]
+        if not foreign:
+            return "finds no foreign run"
+        self._world.cluster.delete(paths.pipeline_run(RUNS, foreign[0].name), uid=foreign[0].uid)
+        return f"deletes the foreign {foreign[0].name}"
+
+    def _force_finalizer(self) -> str:
+        execution = self._some(lambda e: e.guarded)
+        if execution is None:
+            return "finds nothing to force"
+        path = paths.execution(execution.key)
+        world = self._world
+        world.checks.pardoned.add(execution.uid)
+        world.checks.excuse(execution.spec.target)
+        left = [name for name in execution.finalizers if name != FINALIZER]
+        world.cluster.merge_patch(path, {"metadata": {"finalizers": left}})
+        if world.rng.random() < 0.7 and world.cluster.get(path) is not None:
+            world.cluster.delete(path, uid=execution.uid)
+        return f"forces the finalizer off {execution.key} ({execution.uid})"
+
+    def _force_phase(self) -> str:
+        execution = self._some(lambda e: e.status.attempt > 0 and not e.status.phase.terminal)
+        if execution is None:
+            return "finds no phase to force"
+        self._world.checks.forced.add(execution.uid)
+        self._world.cluster.merge_patch(
+            paths.execution(execution.key), {"status": {"phase": "Failed"}}, subresource="status"
+        )
+        return f"forces {execution.key} ({execution.uid}) to Failed"
+
+    def _unlock(self) -> str:
+        """Release by hand what was looked at some time ago, or look."""
+        world = self._world
+        if self._looked is None:
+            holds = sorted(world.room.holds.items())
+            if holds:
+                target, hold = world.rng.choice(holds)
+                self._looked = (target, hold.uid, hold.fence)
+                return f"looks at the hold of {target}: {hold}"
+            return "sees no hold"
+        (target, uid, fence), self._looked = self._looked, None
+        if not world.room.epoch:
+            return "finds the gate closed"
+        freed: Any = world.checks.around_redis(
+            "unlock", "release", lambda: ModelHolds(world.room).release(target, uid, fence), (target, uid, fence)
+        )
+        world.checks.excuse(target)
+        return f"unlocks {target} of {uid}, fence {fence}: {freed}"
+
+    def _some(self, wanted: Callable[[Execution], bool] = lambda e: True) -> Execution | None:
+        found = [e for e in self._world.checks.executions() if wanted(e)]
+        return self._world.rng.choice(found) if found else None

@@ -1,0 +1,138 @@
+"""What the model test found, each as the plain story of a few calls; the scheduler is not needed for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from models.actions import WakeAt
+from models.decide import decide
+from models.errors import Conflict
+from models.keys import Key
+from models.names import FINALIZER
+from models.restore import restore
+from tasks import clock
+from tasks.adapters import paths
+from tasks.parts import Parts
+from tasks.passes.reconcile import run_pass
+from tests.unit.model.actors import Port
+from tests.unit.model.world import POLICY, SECOND, World
+from tests.unit.rules import builders
+
+KEY = Key("red", "e1")
+
+
+class Direct:
+    """A process whose calls nothing interrupts; `before` is called before each with its label."""
+
+    def __init__(self) -> None:
+        self.before: Callable[[str], None] = lambda label: None
+
+    def port(self, name: str, real: Any) -> Any:
+        return Port(self, name, real)
+
+    def call(self, label: str, function: Callable[[], Any]) -> Any:
+        self.before(label.partition("(")[0])
+        return function()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World(0)
+    yield world
+    for actor in world.actors:
+        actor.end()
+
+
+@contextmanager
+def ticking(world: World, microseconds: int) -> Iterator[None]:
+    """Let every look at the clock take so long."""
+
+    def monotonic() -> float:
+        world.time_us += microseconds
+        return world.time_us / SECOND
+
+    with patch.object(clock, "monotonic", monotonic):
+        yield
+
+
+def one_pass(world: World, parts: Parts) -> None:
+    run_pass(KEY, world.now(), POLICY, parts.ports, lambda: 0.0, parts.settings.celery.claim)
+
+
+def created(world: World) -> None:
+    spec = {"targetResource": "Node/c", "workflowRef": {"workflowId": "w", "version": "1", "containerImage": "i"}}
+    body = {"metadata": {"name": KEY.name, "finalizers": [FINALIZER]}, "spec": spec}
+    world.cluster.create(paths.executions(KEY.namespace), body)
+    world.room.epoch = 1
+    world.cluster.admit = lambda plural, body: None
+
+
+def test_cooldown_that_ends_within_a_pass_does_not_free_the_target_of_a_standing_run(world: World) -> None:
+    created(world)
+    direct: Any = Direct()
+    parts = world.build_parts(direct)
+    with ticking(world, 1):
+        one_pass(world, parts)
+        [run] = world.checks.runs()
+        ended = {"conditions": [{"type": "Succeeded", "status": "True", "reason": "Succeeded"}]}
+        path = paths.pipeline_run(POLICY.namespace, run.name)
+        world.cluster.merge_patch(path, {"status": ended}, subresource="status")
+        one_pass(world, parts)
+    [execution] = world.checks.executions()
+    assert execution.status.completed_at is not None
+    until = execution.status.completed_at + POLICY.cooldown
+    world.time_us += (until - world.now()) // timedelta(microseconds=1) - 1000
+
+    def pass_time(label: str) -> None:
+        world.time_us += 400
+
+    direct.before = pass_time
+    with ticking(world, 0):
+        one_pass(world, parts)
+    assert world.now() > until
+    assert list(world.room.holds) == ["Node/c"]
+    assert [left.uid for left in world.checks.runs()] == [run.uid]
+
+
+@pytest.mark.parametrize("stop", ["holds.take", "api.list", "api.get"])
+def test_pass_that_outlived_its_claim_creates_nothing(world: World, stop: str) -> None:
+    created(world)
+    direct: Any = Direct()
+    parts = world.build_parts(direct)
+
+    def pause(label: str) -> None:
+        if label == stop:
+            world.time_us += 26 * SECOND
+
+    direct.before = pause
+    with ticking(world, 1), pytest.raises(Conflict, match="claim"):
+        one_pass(world, parts)
+    assert world.checks.runs() == []
+
+
+def test_orphan_that_ended_and_rested_is_deleted_by_the_resync() -> None:
+    now = builders.NOW
+    policy = builders.POLICY
+    living = builders.execution(builders.ended())
+    gone = replace(builders.succeeded(), uid="run-gone", annotations=builders.run(owner="gone").annotations)
+    fresh = replace(gone, uid="run-fresh", ended_at=now)
+    alive = replace(builders.run(owner="gone"), uid="run-alive")
+    unmarked = replace(gone, uid="run-unmarked", annotations={})
+    at = now - timedelta(seconds=1) + policy.cooldown
+    found = restore([living], [builders.run(), gone, fresh, alive, unmarked], at, policy)
+    assert [run.uid for run in found.orphans] == ["run-gone"]
+
+
+def test_who_waits_behind_a_running_orphan_looks_for_its_end_himself() -> None:
+    orphan = builders.run(owner="gone")
+    actions = decide(
+        builders.execution(), builders.seen(builders.MINE, run=orphan), builders.NOW, policy=builders.POLICY
+    )
+    assert isinstance(actions[-1], WakeAt)
