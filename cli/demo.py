@@ -18,16 +18,14 @@ import click
 
 from cli.errors import CommandError
 from cli.local import Stack, StackRequest, Tekton, up
-from devcluster import builds, bundle
-from devcluster.bundle import BundleError
+from cli.local.samples import SAMPLES, apply_command, publish_samples
+from devcluster import builds
 from devcluster.processes import log_end
 from models.execution import Execution, read_execution
 from models.status import Phase
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
 
-SAMPLES: Final = Path(__file__).parents[1] / "docs" / "samples"
-WRITTEN_REGISTRY: Final = "127.0.0.1:5000"
 EXECUTIONS: Final = ("restart", "restart-again", "failing")
 SETTINGS: Final = {"execution.cooldown_period": "5s"}
 _WITHIN: Final = 60.0  # seconds, for each thing that is waited for
@@ -58,13 +56,13 @@ def demo() -> None:
 
 def _tell(stack: Stack) -> None:
     stage = Stage(stack)
-    _heading("Publishing the workflows as Tekton bundles")
-    for name in ("restart", "failing"):
-        click.echo(_published(stack.registry, name))
+    _heading("The workflows are Tekton bundles in the local registry")
+    for reference in publish_samples(stack.registry):
+        click.echo(reference)
 
     _heading("Two remediations of one Deployment, and one of another that will fail")
     for name in EXECUTIONS:
-        stage.run(f"sed 's|{WRITTEN_REGISTRY}|{stack.registry}|' docs/samples/{name}.yaml | kubectl apply -f -")
+        stage.run(apply_command(stack.registry, name))
 
     _heading("One run at a time on a target: the second waits for the first, then for its cooldown")
     stage.wait("restart-again", "waits", lambda execution: execution.status.queue is not None)
@@ -126,13 +124,6 @@ class Stage:
                 phase = execution.status.phase if execution else Phase.PENDING
                 raise CommandError(f"execution {name} is {phase}; after {_WITHIN:.0f} s it is not so that it {what}")
             time.sleep(_POLL)
-
-
-def _published(registry: str, name: str) -> str:
-    try:
-        return bundle.publish(registry, f"kubernaut/{name}:v1", SAMPLES / "bundles" / name)
-    except BundleError as error:
-        raise CommandError(str(error)) from error
 
 
 def _environment(stack: Stack) -> dict[str, str]:

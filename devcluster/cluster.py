@@ -124,10 +124,11 @@ def start(
     audit_log: bool = False,
     listen: str | None = None,
     keep_logs: bool = False,
+    registry_port: int = 0,
     detach: bool = False,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
 ) -> Cluster:
-    """Start a cluster and return when it can be used.
+    """Start a cluster and return when it can be used; `registry_port` 0 takes a free one.
 
     It ends with this process, even by kill -9, unless `detach` is set. What is not built yet is built first.
 
@@ -135,7 +136,8 @@ def start(
         UsageError: the name is taken, or an argument is wrong.
         DevclusterError: it cannot be built or does not start; the message ends with the log of what failed.
     """
-    request = Request(name or f"c-{secrets.token_hex(4)}", level, tekton_crds, audit_log, listen, keep_logs)
+    chosen = name or f"c-{secrets.token_hex(4)}"
+    request = Request(chosen, level, tekton_crds, audit_log, listen, keep_logs, registry_port)
     _check(request)
     builds.ensure(level, tekton_crds=tekton_crds, say=say)
     remove_stale()

@@ -70,6 +70,7 @@ def lay_out(request: Request, directory: Path, authority: Authority) -> Layout:
     address = request.listen or LOOPBACK
     names = ("etcd", "etcd-peer", "registry", "kwok")
     ports = dict(zip(names, free_ports(LOOPBACK, len(names)), strict=True))
+    ports["registry"] = request.registry_port or ports["registry"]
     ports["apiserver"] = next(port for port in free_ports(address, 5) if port not in ports.values())
     layout = Layout(request, directory, authority, address, ports)
     records.logs(directory).mkdir(exist_ok=True)

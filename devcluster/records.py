@@ -32,7 +32,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a cluster was asked to be."""
+    """What a cluster was asked to be. `registry_port` is 0 for any; another port is no other cluster."""
 
     name: str
     level: Level = "api"
@@ -40,6 +40,7 @@ class Request:
     audit_log: bool = False
     listen: str | None = None
     keep_logs: bool = False
+    registry_port: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

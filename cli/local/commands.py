@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,9 +19,11 @@ from cli.local import record, stack
 from cli.local.parts import FLOWER_USER
 from cli.local.record import Record, log_files, places_of
 from cli.local.request import DEFAULT_NAME, StackRequest, Tekton, parse_pairs
+from cli.local.samples import apply_command
 from cli.local.stack import Stack
 from cli.local.supervisor import PartState
 from cli.table import short_age, table
+from devcluster import builds
 from devcluster.processes import log_end
 
 _name = click.option("--name", default=DEFAULT_NAME, show_default=True, help="Several stacks run side by side.")
@@ -105,6 +111,18 @@ def status(name: str, as_json: bool) -> None:
 
 @local.command()
 @_name
+def env(name: str) -> None:
+    """Print what a shell evaluates to have kubectl and wfe find the stack: eval "$(wfe local env)"."""
+    running = stack.find(name)
+    if running is None:
+        raise CommandError(f"there is no stack {name}: start it with `wfe local up`")
+    programs = dict.fromkeys(str(Path(program).parent) for program in (sys.executable, builds.kubectl()))
+    click.echo(f"export KUBECONFIG={shlex.quote(running.kubeconfig)}")
+    click.echo(f'export PATH={shlex.quote(":".join(programs))}:"$PATH"')
+
+
+@local.command()
+@_name
 @click.argument("part", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on as the log grows.")
 @click.option("--tail", default=20, show_default=True, help="How many of the last lines.")
@@ -150,10 +168,21 @@ def _summary(running: Stack) -> str:
         ("datastorage", running.datastorage_url),
         ("flower", f"{running.flower_url}  (user {FLOWER_USER}, password in {running.places.flower_password})"),
         *(("metrics", f"{url}  ({part})") for part, url in running.metrics_urls.items()),
-        *([("registry", running.registry)] if running.registry else []),
+        *([("registry", f"{running.registry}  (holds the bundles of docs/samples)")] if running.registry else []),
         ("logs", str(running.places.logs)),
+        ("shell", f'eval "$({_own_command()} local env{_named(running.name)})"'),
+        *([("try", apply_command(running.registry, "restart"))] if running.registry else []),
     ]
     return "\n".join(f"{f'{name}:':<13}{value}" for name, value in rows)
+
+
+def _own_command() -> str:
+    """Return how this command was called, where its name alone would not be found."""
+    return "wfe" if shutil.which("wfe") else os.path.relpath(Path(sys.executable).with_name("wfe"))
+
+
+def _named(name: str) -> str:
+    return "" if name == DEFAULT_NAME else f" --name {name}"
 
 
 def _row(known: Record, state: PartState, restarts: dict[str, int]) -> tuple[str, ...]:

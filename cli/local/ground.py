@@ -14,6 +14,7 @@ import devcluster
 from cli.errors import CommandError, UsageError
 from cli.local.readiness import Say
 from cli.local.request import StackRequest, Tekton
+from cli.local.samples import preferred_port, publish_samples
 from devcluster import builds, cluster, manifests, records
 from devcluster.api import Api
 from devcluster.places import state_root
@@ -73,11 +74,20 @@ def _own(request: StackRequest, say: Say, detach: bool) -> Ground:
     found = cluster.find(request.name)
     if found is None:
         scripted = request.tekton is Tekton.SCRIPTED
-        found = devcluster.start(level, name=request.name, tekton_crds=scripted, detach=detach, say=say)
+        found = devcluster.start(
+            level,
+            name=request.name,
+            tekton_crds=scripted,
+            registry_port=request.ports.get("registry") or preferred_port(),
+            detach=detach,
+            say=say,
+        )
     else:
         say(f"cluster: {request.name} runs already; it is used, and stays when the stack goes down")
     _check_tekton(found.kubeconfig, request.tekton)
     install(found)
+    if found.registry:
+        publish_samples(found.registry)
     return Ground(str(found.login(EXECUTOR, EXECUTOR_GROUPS)), found.registry or "")
 
 

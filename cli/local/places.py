@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from devcluster.layout import LOOPBACK, free_ports
 from devcluster.places import state_root
 
-LOOPBACK = "127.0.0.1"
+__all__ = ["LOOPBACK", "Places", "choose_ports", "fits_socket", "stacks_root"]
+
 _LONGEST_SOCKET_PATH = 100  # bytes; the kernel takes 107
 
 
@@ -78,15 +79,8 @@ def fits_socket(path: Path) -> bool:
     return len(str(path).encode()) <= _LONGEST_SOCKET_PATH
 
 
-def choose_ports(wanted: Iterable[str], given: Mapping[str, int]) -> dict[str, int]:
+def choose_ports(wanted: Sequence[str], given: Mapping[str, int]) -> dict[str, int]:
     """Return a port for each name: the given one, else one that is free now."""
-    probes = {}
-    try:
-        for name in wanted:
-            if name not in given:
-                probes[name] = socket.create_server((LOOPBACK, 0))
-        free = {name: probe.getsockname()[1] for name, probe in probes.items()}
-    finally:
-        for probe in probes.values():
-            probe.close()
-    return {**free, **{name: port for name, port in given.items() if name in wanted}}
+    free = iter(free_ports(LOOPBACK, len(wanted) + len(given)))
+    taken = set(given.values())
+    return {name: given.get(name) or next(port for port in free if port not in taken) for name in wanted}

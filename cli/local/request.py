@@ -17,7 +17,7 @@ from models.settings import Settings, parse_settings
 
 DEFAULT_NAME: Final = "default"
 MAX_WORKERS: Final = 16
-FIXED_PARTS: Final = ("redis", "datastorage", "watcher", "beat", "flower", "tekton")
+LISTENING: Final = ("redis", "datastorage", "watcher", "watcher-health", "flower", "registry")
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _OURS: Final = (
@@ -68,11 +68,10 @@ def check(request: StackRequest) -> None:
         raise UsageError(f"--name {request.name}: allowed are up to 32 of a-z, 0-9 and -, no - at the ends")
     if not 1 <= request.workers <= MAX_WORKERS:
         raise UsageError(f"--workers {request.workers}: allowed is a number from 1 to {MAX_WORKERS}")
-    known = (*FIXED_PARTS, *request.worker_names)
+    listening = (*LISTENING, *request.worker_names)
     for part, port in request.ports.items():
-        if part not in known or part in ("beat", "tekton"):
-            listening = ", ".join(name for name in known if name not in ("beat", "tekton"))
-            raise UsageError(f"--port {part}={port}: allowed parts are {listening}")
+        if part not in listening:
+            raise UsageError(f"--port {part}={port}: allowed parts are {', '.join(listening)}")
         if not 1 <= port <= 65535:
             raise UsageError(f"--port {part}={port}: allowed is a number from 1 to 65535")
     settings_document(request.settings, {})

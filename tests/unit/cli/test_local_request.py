@@ -11,6 +11,7 @@ from cli.errors import UsageError
 from cli.local.parts import Addresses, Ingredients, all_parts, port_names
 from cli.local.places import Places, fits_socket
 from cli.local.request import StackRequest, Tekton, check, parse_pairs, read_settings, settings_document
+from cli.local.samples import SAMPLES, apply_command
 from cli.local.supervisor import configuration, count_restarts
 
 
@@ -78,6 +79,12 @@ def test_no_secret_is_on_a_command_line_and_percent_signs_survive(made_of: Ingre
 def test_a_socket_path_has_a_limit() -> None:
     assert fits_socket(Path("/short"))
     assert not fits_socket(Path("/" + "x" * 120))
+
+
+def test_a_sample_is_applied_as_it_is_where_the_registry_is_the_one_it_names() -> None:
+    assert apply_command("127.0.0.1:5000", "restart") == "kubectl apply -f docs/samples/restart.yaml"
+    assert "s|127.0.0.1:5000|127.0.0.1:2|" in apply_command("127.0.0.1:2", "restart")
+    assert "127.0.0.1:5000/" in (SAMPLES / "restart.yaml").read_text()
 
 
 def test_restarts_are_counted_from_the_log(tmp_path: Path) -> None:
