@@ -28,7 +28,7 @@ from models.names import (
 )
 
 _COUNTS = re.compile(
-    r"Tasks Completed: (\d+) \(Failed: (\d+), Cancelled (\d+)\)(?:, Incomplete: (\d+))?, Skipped: (\d+)"
+    r"Tasks Completed: (\d{1,9}) \(Failed: (\d+), Cancelled (\d+)\)(?:, Incomplete: (\d+))?, Skipped: (\d+)"
 )
 
 
@@ -84,9 +84,7 @@ class Run:
 
     @property
     def completed_tasks(self) -> int:
-        """How many pipeline tasks have ended, from Tekton's own count in the condition's message."""
-        found = _COUNTS.search(self.message)
-        return int(found.group(1)) if found else 0
+        return completed_tasks(self.message)
 
     def ownership(self, execution: Execution) -> Ownership:
         """Say whether this run belongs to an execution.
@@ -137,6 +135,12 @@ class TaskRun:
     @property
     def started(self) -> bool:
         return self.succeeded is True or any(step.really_ran for step in self.steps)
+
+
+def completed_tasks(message: str) -> int:
+    """Return how many pipeline tasks have ended, from Tekton's own count in the condition's message."""
+    found = _COUNTS.search(message)
+    return int(found.group(1)) if found else 0
 
 
 def read_run(document: Mapping[str, Any]) -> Run:

@@ -42,5 +42,5 @@ def run_changed(before: SeenRun | None, after: SeenRun) -> bool:
     A run without a condition is one that a pass has just created.
     """
     if before is None or before.uid != after.uid:
-        return after.deleting or after.outcome != ("", "", "")
+        return after.deleting or after.outcome != ("", 0)
     return (before.deleting, before.outcome) != (after.deleting, after.outcome)

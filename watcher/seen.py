@@ -13,6 +13,7 @@ from typing import Any
 from models.instants import read_instant
 from models.keys import Key
 from models.names import FINALIZER, GROUP, LABEL_EXECUTION, LABEL_SOURCE_NAMESPACE, named_text
+from models.run import completed_tasks
 
 _TERMINAL = ("Completed", "Failed", "Skipped")
 
@@ -40,7 +41,7 @@ class SeenRun:
     uid: str
     key: Key | None
     deleting: bool
-    outcome: tuple[str, str, str]
+    outcome: tuple[str, int]
 
 
 def see_execution(document: Mapping[str, Any]) -> SeenExecution:
@@ -75,12 +76,16 @@ def see_run(document: Mapping[str, Any]) -> SeenRun:
     )
 
 
-def _outcome(status: Mapping[str, Any]) -> tuple[str, str, str]:
+def _outcome(status: Mapping[str, Any]) -> tuple[str, int]:
+    """Return how the run ended, empty while it has not, and how many of its tasks have.
+
+    While it goes on its reasons are Tekton's own business: a pass could do nothing about them.
+    """
     for condition in _list(status.get("conditions")):
         if isinstance(condition, Mapping) and condition.get("type") == "Succeeded":
-            # The message counts finished tasks, and their number is shown in the execution's status.
-            return str(condition.get("status")), str(condition.get("reason")), str(condition.get("message"))
-    return ("", "", "")
+            ended = condition.get("status") in ("True", "False")
+            return str(condition["status"]) if ended else "", completed_tasks(str(condition.get("message")))
+    return "", 0
 
 
 def _of_our_group(name: str) -> bool:

@@ -24,6 +24,7 @@ from models.rules.begin import DELETION_WAIT, GATE_WAIT, REMAINS_WAIT
 from models.rules.rest import our_run
 
 AUDIT_GRACE = timedelta(seconds=30)
+AUDIT_LOOK = timedelta(seconds=1)
 
 
 def leave(execution: Execution, deleted_at: datetime, observed: Observed, now: datetime) -> tuple[Action, ...]:
@@ -45,7 +46,7 @@ def leave(execution: Execution, deleted_at: datetime, observed: Observed, now: d
         case _ as never:
             assert_never(never)
     if not _audited(execution, observed) and now < deleted_at + AUDIT_GRACE:
-        return (*freed, BufferFacts(), WakeAt(deleted_at + AUDIT_GRACE))
+        return (*freed, BufferFacts(), WakeAt(min(now + AUDIT_LOOK, deleted_at + AUDIT_GRACE)))
     message = f"target {execution.spec.target} is no longer ours"
     return (*freed, EmitEvent(EventReason.DELETED, message, max(execution.status.attempt, 1)), RemoveFinalizer())
 

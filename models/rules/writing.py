@@ -19,9 +19,12 @@ def write(execution: Execution, observed: Observed, new: Status, now: datetime) 
 
 
 def keep(execution: Execution, observed: Observed, now: datetime, *wakes: Action) -> tuple[Action, ...]:
-    """Change nothing but what DataStorage acknowledged meanwhile; facts it did not are buffered again."""
+    """Change nothing but that DataStorage acknowledged every fact; facts it did not are buffered again.
+
+    One acknowledged among others waits for them or for the next transition: it is not worth a write of its own.
+    """
     settled = settle_audit(execution, execution.status, observed.acknowledged, now)
-    if settled != execution.status:
+    if settled != execution.status and not settled.pending_facts:
         return (PatchStatus(settled), *facts(settled), *wakes)
     return (*facts(execution.status), *wakes)
 

@@ -7,7 +7,7 @@ acknowledged, so an emptied Redis only has them appended again. DataStorage refu
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -52,9 +52,16 @@ class Outbox:
         reply = self._run("take", limit)
         return [_item(*row) for row in zip(reply[::3], reply[1::3], reply[2::3], strict=True)]
 
-    def acknowledge(self, items: Iterable[Item]) -> list[Key]:
-        """Drop what DataStorage has stored; return the executions that are due by it and want a kick."""
-        parts = [part for item in items for part in (item.event_id, item.uid, str(item.key))]
+    def acknowledge(self, items: Iterable[Item], quiet: Container[str] = ()) -> list[Key]:
+        """Drop what DataStorage has stored; return the executions that are due by it and want a kick.
+
+        Nobody waits for the acknowledgement of the events in `quiet`: it is remembered and wakes no execution.
+        """
+        parts = [
+            part
+            for item in items
+            for part in (item.event_id, item.uid, "" if item.event_id in quiet else str(item.key))
+        ]
         if not parts:
             return []
         return [Key.parse(text.decode()) for text in self._run("acknowledge", span_ms(_REMEMBERED), *parts)]

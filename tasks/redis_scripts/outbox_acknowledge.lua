@@ -1,5 +1,5 @@
 -- Drop events that DataStorage has stored, remember that it has, and make their executions due.
--- ARGV[2] ms for which it is remembered, ARGV[3..] event id, uid, ns/name, ...
+-- ARGV[2] ms for which it is remembered, ARGV[3..] event id, uid, ns/name or '' where nobody waits for it, ...
 -- Touches order, body, source, acked, due. An event that is not buffered any more counts all the same.
 -- Returns {ns/name, ...}, each once
 
@@ -9,7 +9,7 @@ for i = 3, #ARGV, 3 do
   drop(id)
   redis.call('SADD', acked, id)
   redis.call('PEXPIRE', acked, ARGV[2])
-  if not seen[key] then
+  if key ~= '' and not seen[key] then
     seen[key] = true
     keys[#keys + 1] = key
     want(DUE, key, now)

@@ -46,6 +46,13 @@ def test_options_stand_before_or_after_the_command(words: str, seen: list[object
     assert json.loads(result.output) == seen
 
 
+@pytest.mark.usefixtures("own_signals")
+def test_without_a_command_help_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["wfe"])
+    main()
+    assert "Commands:" in capsys.readouterr().out
+
+
 def test_every_command_explains_itself() -> None:
     for name in ("get", "describe", "why", "audit", "queue", "status", "local", "demo"):
         result = CliRunner().invoke(wfe, [name, "--help"])

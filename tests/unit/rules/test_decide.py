@@ -384,6 +384,15 @@ def test_acknowledged_facts_leave_the_status() -> None:
     assert BufferFacts() not in actions
 
 
+def test_one_acknowledged_fact_among_others_costs_no_write() -> None:
+    facts = (Fact(FactType.STARTED, 1, NOW), Fact(FactType.COMPLETED, 1, NOW))
+    status = ended().with_condition(ConditionType.AUDIT, False, "AuditPending", "…", NOW)
+    status = replace(status, pending_facts=facts)
+    some = frozenset({event_id(UID, FactType.STARTED, 1)})
+    actions = decide(execution(status), seen(MINE, acknowledged=some), NOW, policy=POLICY)
+    assert not any(isinstance(action, PatchStatus) for action in actions)
+
+
 def test_lost_facts_are_buffered_again() -> None:
     status = replace(running(), pending_facts=(Fact(FactType.STARTED, 1, NOW),))
     assert decide(execution(status), seen(MINE, run=run()), NOW, policy=POLICY) == (BufferFacts(),)
@@ -425,7 +434,7 @@ def test_deletion_waits_for_the_audit_but_not_for_ever() -> None:
     status = replace(ended(), pending_facts=(Fact(FactType.COMPLETED, 1, NOW),))
     leaving = execution(status, deleted_at=NOW)
     early = decide(leaving, seen(Free()), NOW, policy=POLICY)
-    assert early == (LeaveLine(), BufferFacts(), WakeAt(NOW + timedelta(seconds=30)))
+    assert early == (LeaveLine(), BufferFacts(), WakeAt(NOW + timedelta(seconds=1)))
     late = decide(leaving, seen(Free()), NOW + timedelta(seconds=30), policy=POLICY)
     assert late[-1] == RemoveFinalizer()
 
