@@ -34,7 +34,10 @@ _POLL: Final = 0.1  # seconds
 
 @click.command()
 def demo() -> None:
-    """Show it all: start everything, run three samples on the real Tekton, read their audit back, remove everything."""
+    """Show it all, then remove it all.
+
+    Starts everything, runs three samples on the real Tekton, and reads their audit back.
+    """
     if not SAMPLES.is_dir():
         raise CommandError(f"{SAMPLES} is missing: the demo runs from a checkout of the project")
     builds.ensure("full", tekton_crds=False, say=_say)

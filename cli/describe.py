@@ -26,7 +26,10 @@ _WIDTH = 16
 @click.argument("name")
 @common()
 def describe(name: str, chosen: Chosen) -> None:
-    """Tell everything about an execution: why it is where it is, conditions, failure, Kubernetes Events."""
+    """Tell everything about an execution.
+
+    Why it is where it is, what happened so far, conditions, failure, Kubernetes Events.
+    """
     access = open_access(chosen)
     execution = access.execution(access.key(name))
     told = explain(execution, look_around(access, execution))
@@ -37,7 +40,7 @@ def describe(name: str, chosen: Chosen) -> None:
 @click.argument("name")
 @common()
 def why(name: str, chosen: Chosen) -> None:
-    """Say in one sentence why an execution is where it is, and the next step."""
+    """Say why it is where it is, and the next step."""
     access = open_access(chosen)
     execution = access.execution(access.key(name))
     told = explain(execution, look_around(access, execution))

@@ -119,6 +119,7 @@ def _redis(access: Access) -> Iterator[Finding]:
 
 
 def _workers(access: Access) -> Iterator[Finding]:
+    ping(access.redis)  # says sooner than a listener that it is away
     names = listen_for_workers(access.settings)
     detail = f"{len(names)}: {', '.join(names)}" if names else "none heard: no worker is running"
     yield Finding("Workers", bool(names), detail)

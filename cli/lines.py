@@ -35,7 +35,10 @@ class Place:
 @click.command()
 @common(Output.JSON, Output.YAML)
 def queue(chosen: Chosen) -> None:
-    """Show who holds each target and who waits for it; -n shows the targets that executions of a namespace wait for."""
+    """Show who holds each target and who waits.
+
+    With -n only the targets that an execution of that namespace holds or waits for.
+    """
     access = open_access(chosen)
     now = access.queue.now()
     found = list(_places(access))

@@ -32,7 +32,10 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 @click.group()
 def local() -> None:
-    """One stack of everything on this machine: Redis, DataStorage, watcher, workers, beat, Flower."""
+    """Run everything on this machine.
+
+    Redis, DataStorage, watcher, workers, beat and Flower, on a local cluster or on yours.
+    """
 
 
 @local.command()
@@ -112,7 +115,7 @@ def status(name: str, as_json: bool) -> None:
 @local.command()
 @_name
 def env(name: str) -> None:
-    """Print what a shell evaluates to have kubectl and wfe find the stack: eval "$(wfe local env)"."""
+    """Print what a shell evaluates: eval "$(wfe local env)"."""
     running = stack.find(name)
     if running is None:
         raise CommandError(f"there is no stack {name}: start it with `wfe local up`")

@@ -46,9 +46,12 @@ def _install(manager: str, arguments: tuple[str, ...]) -> None:
     prefix = _as_root() if manager != "brew" else ()
     if prefix is None:
         return
-    command = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", manager, *arguments]
+    # A machine that never installed anything has no package lists; where updating them fails, those at hand may do.
+    steps = [("update",), arguments] if manager == "apt-get" else [arguments]
     try:
-        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_INSTALL_WITHIN, check=False)
+        for step in steps:
+            command = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", manager, *step]
+            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_INSTALL_WITHIN, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return
 

@@ -275,6 +275,7 @@ def _remove(name: str) -> bool:
             # What needs Redis ends before Redis does, and all of it at once.
             supervisor = Supervisor(places, Path(known.socket))
             supervisor.halt_all([name for name in supervisor.states() if name not in STORAGE])
+            supervisor.halt_all(STORAGE)
         shut_down(known.supervisor, len(known.ports))
     ground.release(known.owned_cluster)
     if known.socket and not Path(known.socket).is_relative_to(places.root):
