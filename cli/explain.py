@@ -11,7 +11,7 @@ from models.execution import Execution
 from models.hold import Busy, Free, GateClosed, HoldView, Mine
 from models.instants import format_instant
 from models.keys import Key
-from models.run import Run
+from models.run import Run, TaskRun
 from models.status import ConditionType, FailureReason, Phase
 
 UNHEEDED: Final = timedelta(seconds=5)
@@ -22,6 +22,7 @@ UNHEEDED: Final = timedelta(seconds=5)
 class World:
     """What was seen besides the execution. Faults are empty where the other side answered; None was not asked.
 
+    `task` is the TaskRun of the run that has not ended; its reason tells what a pod waits for.
     `unstored` counts its audit events that DataStorage has not acknowledged, `outbox` those of all executions.
     """
 
@@ -34,6 +35,7 @@ class World:
     pass_running: bool = False
     workers: int | None = None
     run: Run | None = None
+    task: TaskRun | None = None
     run_namespace: str = ""
     unstored: int = 0
     outbox: int = 0
@@ -180,7 +182,9 @@ def _running(execution: Execution, world: World) -> Explanation:
             f"its run {status.run_name} is gone; it fails as deleted externally as soon as a worker looks",
             f"`wfe get {_arguments(execution.key)}`",
         )
-    said = ": ".join(word for word in (world.run.reason, world.run.message) if word) or "nothing yet"
+    said = _words(world.run.reason, world.run.message) or "nothing yet"
+    if world.task is not None:
+        said += f"; of its task {world.task.pipeline_task} {_words(world.task.reason, world.task.message)}"
     return Explanation(
         f"it has been running{since}; of run {world.run.name} Tekton says {said}", _describe_run(execution, world)
     )
@@ -208,6 +212,10 @@ def _with_backlog(told: Explanation, execution: Execution, world: World) -> Expl
     why = world.datastorage_fault or f"{world.outbox} are queued in all"
     sentence = f"{told.sentence}; {world.unstored} of its audit events wait for DataStorage ({why})"
     return Explanation(sentence, told.next_step)
+
+
+def _words(reason: str, message: str) -> str:
+    return ": ".join(word for word in (reason, message) if word)
 
 
 def _describe_run(execution: Execution, world: World) -> str:

@@ -33,6 +33,8 @@ def look_around(access: Access, execution: Execution) -> World:
         run = runs.get(execution.status.run_name)
         own = run is not None and run.execution_uid in ("", execution.uid)
         world = replace(world, run=run if own else None)
+        if own and run is not None and run.succeeded is None:
+            world = replace(world, task=next((t for t in runs.task_runs(run) if t.succeeded is None), None))
     if world.unstored:
         world = replace(world, datastorage_fault=datastorage_fault(access))
     return world

@@ -9,7 +9,7 @@ import pytest
 from cli.explain import World, explain
 from models.hold import Busy, Free, GateClosed, Mine
 from models.keys import Key
-from models.run import Run
+from models.run import Run, TaskRun
 from tests.unit.cli.objects import NOW, condition, execution, later
 
 HOLDER = Key("default", "first")
@@ -166,6 +166,20 @@ def test_running_says_what_tekton_says() -> None:
     )
     gone = explain(execution(status=status), World(now=NOW, hold=Mine(1, NOW)))
     assert "is gone" in gone.sentence
+
+
+def test_running_says_what_the_task_waits_for() -> None:
+    waiting = TaskRun(
+        name="t",
+        pipeline_task="restart",
+        index=0,
+        reason="Pending",
+        message="0/1 nodes are available: 1 Insufficient cpu",
+    )
+    seen = World(now=NOW, hold=Mine(1, NOW), run=run("Running", "Incomplete: 1"), task=waiting)
+    status = {"phase": "Running", "pipelineRunRef": {"name": "wfe-0123456789abcdef"}}
+    sentence = explain(execution(status=status), seen).sentence
+    assert sentence.endswith("of its task restart Pending: 0/1 nodes are available: 1 Insufficient cpu")
 
 
 def test_being_deleted_names_what_keeps_it() -> None:
