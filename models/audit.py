@@ -48,14 +48,6 @@ def event_id(execution_uid: str, kind: FactType, attempt: int) -> str:
     return str(uuid.uuid5(_EVENT_IDS, f"{execution_uid}/{kind.value}/{attempt}"))
 
 
-def is_awaited(body: bytes) -> bool:
-    """Say whether an execution waits for the acknowledgement of an encoded event.
-
-    Not for that of a start: it is written into the status together with what follows it.
-    """
-    return bool(json.loads(body)["event_type"] != FactType.STARTED.value)
-
-
 def pending_events(execution: Execution) -> tuple[AuditEvent, ...]:
     """Return the events of all facts that DataStorage has not acknowledged, oldest first."""
     return tuple(_event(execution, fact) for fact in execution.status.pending_facts)

@@ -6,10 +6,9 @@ Nothing here waits: a failure ends the turn, and when the next one may begin is 
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
-from models.audit import is_awaited
 from models.errors import Permanent
 from models.keys import Key
 from tasks.redis_scripts.outbox import Item
@@ -26,7 +25,7 @@ class Store(Protocol):
 class Buffer(Protocol):
     """Where events come from, and what happened to them."""
 
-    def acknowledge(self, items: Sequence[Item], quiet: Container[str]) -> Sequence[Key]: ...
+    def acknowledge(self, items: Sequence[Item]) -> Sequence[Key]: ...
 
     def quarantine(self, item: Item, problem: str) -> None: ...
 
@@ -41,8 +40,7 @@ def deliver(items: Sequence[Item], store: Store, buffer: Buffer) -> tuple[int, S
         store.store([item.body for item in items])
     except Permanent as fault:
         return _halves(items, store, buffer, fault)
-    quiet = {item.event_id for item in items if not is_awaited(item.body)}
-    return len(items), buffer.acknowledge(items, quiet)
+    return len(items), buffer.acknowledge(items)
 
 
 def _halves(items: Sequence[Item], store: Store, buffer: Buffer, fault: Permanent) -> tuple[int, Sequence[Key]]:

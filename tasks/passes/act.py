@@ -38,6 +38,7 @@ from models.hold import Busy, HoldView, Mine, Owner
 from models.manifest import pipeline_run
 from models.observed import Observed
 from models.policy import Policy
+from models.status import Phase
 from models.target import run_name
 from tasks.adapters.cluster_errors import AlreadyExists
 from tasks.passes.observe import look_behind, owner_lives, remains
@@ -169,7 +170,9 @@ class Act:
 
     def _buffer_facts(self) -> None:
         events = [(event.event_id, event.encoded()) for event in pending_events(self.execution)]
-        if self.ports.facts.append(self.execution.uid, self.execution.key, events):
+        # While its run goes on nothing is written for an acknowledgement alone: the next transition takes it along.
+        awaited = self.execution.status.phase is not Phase.RUNNING
+        if self.ports.facts.append(self.execution.uid, self.execution.key, events, awaited=awaited):
             self.ports.kicker.flush_soon()
 
     def _emit(self, event: EmitEvent) -> None:

@@ -5,7 +5,7 @@
 --   1 {prefix}:due                ZSET    see due.lua
 --   2 {prefix}:outbox:order       ZSET    event id -> place in the order, microseconds; grows within the buffer
 --   3 {prefix}:outbox:body        HASH    event id -> JSON
---   4 {prefix}:outbox:source      HASH    event id -> "uid ns/name" of its execution
+--   4 {prefix}:outbox:source      HASH    event id -> "uid ns/name awaited" of its execution
 --   5 {prefix}:outbox:quarantine  HASH    event id -> JSON {uid, key, problem, body}: DataStorage will never take it
 --   6 {prefix}:outbox:turn        STRING  token of the one flusher; expires, for a flusher can die
 --   7 {prefix}:outbox:backoff     HASH    until (ms before which nobody flushes), failures (in a row)

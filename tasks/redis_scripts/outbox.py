@@ -7,7 +7,7 @@ acknowledged, so an emptied Redis only has them appended again. DataStorage refu
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -30,6 +30,8 @@ class Item(NamedTuple):
     key: Key
     uid: str
     body: bytes
+    awaited: bool = True
+    """Whether the execution wants a pass as soon as this is acknowledged."""
 
 
 class Outbox:
@@ -41,27 +43,24 @@ class Outbox:
         keys = [f"{prefix}:due", *(f"{prefix}:outbox:{part}" for part in _PARTS)]
         self._scripts = Scripts(client, "outbox", _NAMES, keys, clock)
 
-    def append(self, execution_uid: str, key: Key, events: Sequence[tuple[str, bytes]]) -> int:
-        """Buffer (event id, JSON) in their order; return how many were not known here before."""
+    def append(self, execution_uid: str, key: Key, events: Sequence[tuple[str, bytes]], *, awaited: bool = True) -> int:
+        """Buffer (event id, JSON) in their order; return how many were not known here before.
+
+        Not `awaited`: the acknowledgement is remembered but wakes nobody, because nothing would be done about it yet.
+        """
         if not events:
             return 0
-        return int(self._run("append", execution_uid, str(key), *(part for event in events for part in event)))
+        parts = (part for event in events for part in event)
+        return int(self._run("append", execution_uid, str(key), int(awaited), *parts))
 
     def take(self, limit: int) -> list[Item]:
         """Return the oldest events, first first; they stay until they are acknowledged."""
         reply = self._run("take", limit)
         return [_item(*row) for row in zip(reply[::3], reply[1::3], reply[2::3], strict=True)]
 
-    def acknowledge(self, items: Iterable[Item], quiet: Container[str] = ()) -> list[Key]:
-        """Drop what DataStorage has stored; return the executions that are due by it and want a kick.
-
-        Nobody waits for the acknowledgement of the events in `quiet`: it is remembered and wakes no execution.
-        """
-        parts = [
-            part
-            for item in items
-            for part in (item.event_id, item.uid, "" if item.event_id in quiet else str(item.key))
-        ]
+    def acknowledge(self, items: Iterable[Item]) -> list[Key]:
+        """Drop what DataStorage has stored; return the executions that are due by it and want a kick."""
+        parts = [part for item in items for part in (item.event_id, item.uid, str(item.key) if item.awaited else "")]
         if not parts:
             return []
         return [Key.parse(text.decode()) for text in self._run("acknowledge", span_ms(_REMEMBERED), *parts)]
@@ -137,5 +136,5 @@ class Outbox:
 
 
 def _item(event_id: bytes, source: bytes, body: bytes) -> Item:
-    uid, _, key = source.decode().partition(" ")
-    return Item(event_id.decode(), Key.parse(key), uid, body)
+    uid, key, awaited = source.decode().split(" ")
+    return Item(event_id.decode(), Key.parse(key), uid, body, awaited == "1")

@@ -1,6 +1,6 @@
 -- Read the oldest events; they stay.
 -- ARGV[2] at most so many
--- Reads only. Returns {event id, "uid ns/name", body, ...}
+-- Reads only. Returns {event id, "uid ns/name awaited", body, ...}
 
 local taken = {}
 for _, id in ipairs(redis.call('ZRANGE', ORDER, 0, tonumber(ARGV[2]) - 1)) do

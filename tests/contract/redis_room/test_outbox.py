@@ -118,3 +118,12 @@ def test_failures_put_off_the_flush_for_everybody(outbox: Outbox, set_clock: Set
     other.flush_succeeded()
     assert outbox.flush_allowed()
     assert outbox.delay_flush() == SECOND
+
+
+def test_acknowledgement_that_nobody_waits_for_is_remembered_and_wakes_nobody(outbox: Outbox) -> None:
+    outbox.append("u-a", A, [("e1", b"1")], awaited=False)
+    outbox.append("u-b", B, [("e2", b"2")])
+    taken = outbox.take(10)
+    assert [item.awaited for item in taken] == [False, True]
+    assert outbox.acknowledge(taken) == [B]
+    assert outbox.acked("u-a") == {"e1"}

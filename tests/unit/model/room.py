@@ -44,7 +44,7 @@ class Room:
     restoring: int = 0
     order: dict[str, int] = field(default_factory=dict)
     body: dict[str, bytes] = field(default_factory=dict)
-    source: dict[str, tuple[str, str]] = field(default_factory=dict)
+    source: dict[str, tuple[str, str, bool]] = field(default_factory=dict)
     quarantine: dict[str, str] = field(default_factory=dict)
     acked: dict[str, set[str]] = field(default_factory=dict)
     acked_until: dict[str, int] = field(default_factory=dict)

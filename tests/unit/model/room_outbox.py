@@ -20,21 +20,22 @@ class ModelOutbox:
     def __init__(self, room: Room) -> None:
         self._room = room
 
-    def append(self, execution_uid: str, key: Key, events: Sequence[tuple[str, bytes]]) -> int:
+    def append(self, execution_uid: str, key: Key, events: Sequence[tuple[str, bytes]], *, awaited: bool = True) -> int:
         room, added = self._room, 0
         place = max(max(room.order.values(), default=0) + 1, room.time_us())
         known = self._acked_of(execution_uid)
         for event_id, body in events:
             if event_id not in known and event_id not in room.quarantine and event_id not in room.body:
                 room.body[event_id], room.order[event_id] = body, place + added
-                room.source[event_id] = (execution_uid, str(key))
+                room.source[event_id] = (execution_uid, str(key), awaited)
                 added += 1
         return added
 
     def take(self, limit: int) -> list[Item]:
         room = self._room
         oldest = sorted(room.order, key=lambda event_id: (room.order[event_id], event_id))[:limit]
-        return [Item(i, Key.parse(room.source[i][1]), room.source[i][0], room.body[i]) for i in oldest]
+        sources = {event_id: room.source[event_id] for event_id in oldest}
+        return [Item(i, Key.parse(key), uid, room.body[i], awaited) for i, (uid, key, awaited) in sources.items()]
 
     def acknowledge(self, items: Iterable[Item]) -> list[Key]:
         room, keys = self._room, dict[Key, None]()
@@ -42,8 +43,9 @@ class ModelOutbox:
             self._drop(item.event_id)
             room.acked[item.uid] = self._acked_of(item.uid) | {item.event_id}
             room.acked_until[item.uid] = room.now + REMEMBERED_MS
-            keys[item.key] = None
-            room.want(str(item.key), room.now)
+            if item.awaited:
+                keys[item.key] = None
+                room.want(str(item.key), room.now)
         return list(keys)
 
     def acked(self, uid: str) -> frozenset[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -17,8 +16,7 @@ from tasks.redis_scripts.outbox import Item
 
 
 def item(number: int) -> Item:
-    body = json.dumps({"number": number, "event_type": "workflow.started" if number % 3 else "workflow.completed"})
-    return Item(f"e{number}", Key("ns", f"x{number}"), f"u{number}", body.encode())
+    return Item(f"e{number}", Key("ns", f"x{number}"), f"u{number}", str(number).encode())
 
 
 @dataclass
@@ -36,14 +34,14 @@ class Shelf:
         self.answers -= 1
         if self.answers < 0:
             raise Transient("away")
-        numbers = [json.loads(body)["number"] for body in bodies]
+        numbers = [int(body) for body in bodies]
         if len(numbers) > self.limit or any(self.refuses(number) for number in numbers):
             raise Permanent("400 or 413")
         self.stored += numbers
 
-    def acknowledge(self, items: Sequence[Item], quiet: Container[str]) -> Sequence[Key]:
+    def acknowledge(self, items: Sequence[Item]) -> Sequence[Key]:
         self.acknowledged += [one.event_id for one in items]
-        return [one.key for one in items if one.event_id not in quiet]
+        return [one.key for one in items]
 
     def quarantine(self, item: Item, problem: str) -> None:
         assert problem
@@ -60,8 +58,7 @@ def test_every_good_event_is_stored_once_in_order_and_every_bad_one_set_aside(
     assert shelf.stored == good
     assert shelf.acknowledged == [f"e{number}" for number in good]
     assert shelf.quarantined == [f"e{number}" for number in range(count) if number in bad]
-    assert stored == len(good)
-    assert list(keys) == [item(number).key for number in good if number % 3 == 0], "only what somebody waits for"
+    assert (stored, len(keys)) == (len(good), len(good))
 
 
 def test_no_answer_leaves_the_rest_untouched() -> None:
