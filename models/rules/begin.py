@@ -14,13 +14,13 @@ from models.actions import (
     WakeAt,
     YieldTarget,
 )
-from models.execution import Execution
+from models.execution import Engine, Execution
 from models.hold import Busy, Free, GateClosed, Mine
 from models.observed import Observed
 from models.policy import Policy
 from models.rules.ending import fail, plain_details
 from models.rules.starting import creation_refused, start
-from models.rules.waiting import wait_for_orphan, wait_for_remains, wait_in_line
+from models.rules.waiting import wait_for_engine, wait_for_orphan, wait_for_remains, wait_in_line
 from models.rules.writing import keep
 from models.run import Ownership, Run
 from models.status import FailureReason
@@ -38,6 +38,8 @@ def begin(execution: Execution, observed: Observed, now: datetime, policy: Polic
     fault = find_fault(execution.spec)
     if fault is not None:
         return fail(execution, observed, plain_details(FailureReason.CONFIGURATION_ERROR, fault, now), now, policy)
+    if execution.spec.engine is not Engine.TEKTON:
+        return wait_for_engine(execution, observed, now)
     match observed.hold:
         case GateClosed():
             return keep(execution, observed, now, WakeAt(now + GATE_WAIT))

@@ -25,6 +25,7 @@ from models.actions import (
 )
 from models.audit import event_id
 from models.decide import decide
+from models.execution import Engine
 from models.failure import refusal
 from models.hold import Busy, Free, GateClosed, HoldView
 from models.status import ConditionType, Fact, FactType, FailureReason, Phase, Status, WaitReason
@@ -107,6 +108,13 @@ def test_invalid_spec_fails_at_once_and_for_good(changes: dict[str, object], wor
     assert words in status.failure.message
     assert status.fence is None
     assert not any(isinstance(action, TakeTarget | CreateRun) for action in actions)
+
+
+def test_engine_that_is_not_there_is_waited_for_without_taking_the_target() -> None:
+    asked = execution(spec=spec(engine=Engine.JOB))
+    status = status_of(decide(asked, seen(), NOW, policy=POLICY))
+    assert (status.phase, status.reason) == (Phase.PENDING, WaitReason.ENGINE_UNAVAILABLE)
+    assert decide(execution(status, spec=spec(engine=Engine.JOB)), seen(), NOW, policy=POLICY) == ()
 
 
 def test_busy_target_makes_it_wait_visibly() -> None:
