@@ -14,7 +14,7 @@ from models.observed import Observed
 from models.policy import Policy
 from models.rules.cooldown import rest_until
 from models.rules.writing import run_status, touched, write
-from models.run import Run
+from models.run import Ownership, Run
 from models.status import ConditionType, FactType, FailureDetails, FailureReason, Phase, Status
 
 
@@ -66,8 +66,15 @@ def fail(
 
 
 def repair_completion(execution: Execution, observed: Observed, now: datetime, policy: Policy) -> tuple[Action, ...]:
-    """Give a terminal execution whose phase somebody forced the completionTime that its cooldown counts from."""
-    new = _ended(execution, execution.status.phase, _end_of(observed.run, now))
+    """Give a terminal execution whose phase somebody forced the completionTime that its cooldown counts from.
+
+    A run of ours that no status tells of was created while the phase was forced: it opens a cooldown as any other.
+    """
+    run = observed.run
+    ours = run if run is not None and run.ownership(execution) is Ownership.OURS else None
+    new = _ended(execution, execution.status.phase, _end_of(ours, now))
+    if ours is not None:
+        new = replace(new, run_name=ours.name)
     return _end(execution, observed, new, now, policy)
 
 
