@@ -89,6 +89,7 @@ class Act:
             case DeleteRun(uid=uid):
                 self._delete_run(uid)
             case PatchStatus():
+                self._confirm_claim()
                 self._patch_status(action)
             case BufferFacts():
                 self._buffer_facts()
@@ -104,6 +105,7 @@ class Act:
             case ReleaseTarget(fence=fence):
                 self.ports.kicker.wake(self.ports.holds.release(self._target, self.execution.uid, fence))
             case RemoveFinalizer():
+                self._confirm_claim()
                 self.ports.executions.remove_finalizer(self.execution)
             case _ as never:
                 assert_never(never)
