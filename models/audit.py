@@ -19,6 +19,11 @@ from models.target import run_name
 
 _EVENT_IDS = uuid.uuid5(uuid.NAMESPACE_DNS, "audit.kubernaut.ai")
 
+TEXT_MAX = 4096
+"""Characters of one text in `event_data`: all of them together stay below DataStorage's 256 KiB."""
+
+_CORRELATION_MAX = 255
+
 _PHASE_OF = {
     FactType.STARTED: Phase.RUNNING,
     FactType.COMPLETED: Phase.COMPLETED,
@@ -68,7 +73,8 @@ def _event(execution: Execution, fact: Fact) -> AuditEvent:
         "resource_type": KIND,
         "resource_id": execution.key.name,
         "namespace": execution.key.namespace,
-        "correlation_id": execution.correlation_id[:255],
+        # DataStorage takes no U+0000 in a text of its own column; the API server lets one through.
+        "correlation_id": execution.correlation_id.replace("\x00", "\ufffd")[:_CORRELATION_MAX],
         "event_data": _event_data(execution, fact),
     }
     return AuditEvent(identity, body)
@@ -100,4 +106,9 @@ def _event_data(execution: Execution, fact: Fact) -> dict[str, Any]:
             "failure_message": status.failure.message,
             "failed_task_name": status.failure.task_name or None,
         }
-    return {key: value for key, value in fields.items() if value is not None}
+    return {key: _cut(value) for key, value in fields.items() if value is not None}
+
+
+def _cut(value: Any) -> Any:
+    """Shorten a text that its author made longer than an audit event may be; the object itself keeps the whole."""
+    return value[: TEXT_MAX - 1] + "…" if isinstance(value, str) and len(value) > TEXT_MAX else value

@@ -23,10 +23,13 @@ _UNITS = {
 }
 _PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 _LONGEST_NS = 2**63 - 1  # Go's duration is an int64 of nanoseconds, about 292 years
+_LONGEST_TEXT = 200  # characters; exact arithmetic on a megabyte of digits would hold up everybody else
 
 
 def parse_duration(text: str) -> timedelta:
     """Read duration text. Raises ValueError with one line that says what is expected."""
+    if len(text) > _LONGEST_TEXT:
+        raise ValueError(f"not a duration: {_cut(text)!r}; more than {_LONGEST_TEXT} characters")
     sign = -1 if text.startswith("-") else 1
     body = text[1:] if text[:1] in ("-", "+") else text
     if body == "0":
@@ -43,6 +46,11 @@ def parse_duration(text: str) -> timedelta:
     if nanoseconds > _LONGEST_NS:
         raise ValueError(f"duration too long: {_cut(text)!r}; at most about 292 years")
     return timedelta(microseconds=sign * int(nanoseconds // 1000))
+
+
+def ceil_seconds(duration: timedelta) -> timedelta:
+    """Round a duration up to whole seconds."""
+    return -(-duration // timedelta(seconds=1)) * timedelta(seconds=1)
 
 
 def format_duration(duration: timedelta) -> str:

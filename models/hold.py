@@ -11,6 +11,14 @@ from datetime import datetime
 
 from models.keys import Key
 
+LARGEST_FENCE = 2**53 - 1
+"""Redis counts in doubles: beyond this a fence would no longer grow. As microseconds it is the year 2255."""
+
+
+def read_fence(value: object) -> int | None:
+    """Read a fence from an object we do not control; what could not be one is None."""
+    return value if isinstance(value, int) and 0 <= value <= LARGEST_FENCE else None
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:

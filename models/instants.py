@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+
 
 def parse_instant(text: str) -> datetime:
     """Read an RFC 3339 instant. Raises ValueError when it is none or has no zone."""
@@ -17,13 +20,17 @@ def parse_instant(text: str) -> datetime:
 
 
 def read_instant(value: object) -> datetime | None:
-    """Read an instant of an object we do not control: anything that is none is None."""
+    """Read an instant of an object we do not control: anything that is none is None.
+
+    So is one at the edge of what a datetime holds, which the API server takes too: no cooldown could be added to it.
+    """
     if not isinstance(value, str):
         return None
     try:
-        return parse_instant(value)
-    except ValueError:
+        instant = parse_instant(value)
+    except (ValueError, OverflowError):
         return None
+    return instant if _EARLIEST <= instant <= _LATEST else None
 
 
 def format_instant(instant: datetime) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.duration import format_duration, parse_duration
+from models.duration import ceil_seconds, format_duration, parse_duration
 from models.execution import Execution
 from models.names import (
     ANNOTATION_ATTEMPT,
@@ -64,6 +64,7 @@ def pipeline_run(execution: Execution, attempt: int, fence: int, policy: Policy)
             },
             "params": [*parameters, {"name": "TARGET_RESOURCE", "value": spec.target}],
             "taskRunTemplate": {"serviceAccountName": policy.service_account},
-            "timeouts": {"pipeline": format_duration(timeout)},
+            # Rounded up: Tekton takes 0s for "no timeout at all".
+            "timeouts": {"pipeline": format_duration(ceil_seconds(timeout))},
         },
     }

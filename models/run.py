@@ -14,6 +14,7 @@ from enum import Enum, auto
 from typing import Any
 
 from models.execution import Execution
+from models.hold import read_fence
 from models.instants import parse_instant, read_instant
 from models.keys import Key
 from models.names import (
@@ -75,8 +76,7 @@ class Run:
 
     @property
     def fence(self) -> int | None:
-        fence = _number(self.annotations.get(ANNOTATION_FENCE), default=-1)
-        return fence if fence >= 0 else None
+        return read_fence(_number(self.annotations.get(ANNOTATION_FENCE), default=-1))
 
     @property
     def target(self) -> str:

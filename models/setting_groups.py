@@ -91,7 +91,9 @@ class BackoffSettings:
         0.1, NumberKind(0, 0.5), "The share of the wait that is random, so that retries do not meet; 0 is off."
     )
     max_consecutive_failures: int = _key(
-        5, WholeKind(1, 100), "After how many failures in a row the execution is Failed; 1 never retries."
+        5,
+        WholeKind(1, 30),  # each attempt leaves up to two facts in the status, which holds 64 while DataStorage is away
+        "After how many failures in a row the execution is Failed; 1 never retries.",
     )
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from models.hold import read_fence
 from models.instants import format_instant, read_instant
 from models.status import (
     Condition,
@@ -24,6 +25,9 @@ from models.status import (
 )
 
 T = TypeVar("T", bound=StrEnum)
+
+_MOST_ATTEMPTS = 1_000_000
+"""Far above every limit of ours, far below the int32 at which the API server refuses the next one."""
 
 
 def status_patch(old: Status, new: Status) -> dict[str, Any]:
@@ -139,19 +143,19 @@ def read_status(document: Mapping[str, Any]) -> Status:
         phase=_member(Phase, document.get("phase")) or Phase.PENDING,
         reason=document.get("reason") or "",
         observed_generation=document.get("observedGeneration"),
-        attempt=document.get("attempt") or 0,
+        attempt=_count(document.get("attempt")),
         started_at=read_instant(document.get("startTime")),
         completed_at=read_instant(document.get("completionTime")),
         duration=document.get("duration") or "",
         run_name=run_ref.get("name") or "",
         run_status=_read_run_status(document.get("pipelineRunStatus")),
-        failures=document.get("consecutiveFailures") or 0,
+        failures=_count(document.get("consecutiveFailures")),
         next_allowed=read_instant(document.get("nextAllowedExecution")),
         failure=_read_failure(document.get("failureDetails")),
-        conditions=tuple(_read_condition(c) for c in document.get("conditions") or ()),
+        conditions=tuple(c for c in map(_read_condition, document.get("conditions") or ()) if c is not None),
         pending_facts=_read_facts((document.get("audit") or {}).get("pending")),
         queue=_read_queue(document.get("queue")),
-        fence=(document.get("lock") or {}).get("fence"),
+        fence=read_fence((document.get("lock") or {}).get("fence")),
     )
 
 
@@ -185,10 +189,10 @@ def _read_failure(document: Mapping[str, Any] | None) -> FailureDetails | None:
     )
 
 
-def _read_condition(document: Mapping[str, Any]) -> Condition:
+def _read_condition(document: Mapping[str, Any]) -> Condition | None:
     since = read_instant(document.get("lastTransitionTime"))
     if since is None:
-        raise ValueError(f"condition {document.get('type')!r} without lastTransitionTime")
+        return None
     status = {"True": True, "False": False}.get(document.get("status") or "")
     return Condition(
         type=document["type"],
@@ -205,7 +209,7 @@ def _read_facts(documents: list[Mapping[str, Any]] | None) -> tuple[Fact, ...]:
     for document in documents or ():
         kind, at = _member(FactType, document.get("type")), read_instant(document.get("at"))
         if kind is not None and at is not None:
-            facts.append(Fact(kind, document.get("attempt") or 0, at))
+            facts.append(Fact(kind, _count(document.get("attempt")), at))
     return tuple(facts)
 
 
@@ -214,6 +218,11 @@ def _read_queue(document: Mapping[str, Any] | None) -> QueuePlace | None:
     if not document or since is None:
         return None
     return QueuePlace(document.get("position") or 0, document.get("holder") or "", since)
+
+
+def _count(value: object) -> int:
+    """Read a number of attempts; one that could not be counted on and written back is brought into bounds."""
+    return min(max(value, 0), _MOST_ATTEMPTS) if isinstance(value, int) else 0
 
 
 def _member(enum: type[T], value: object) -> T | None:

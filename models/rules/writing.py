@@ -55,4 +55,4 @@ def settle_audit(execution: Execution, status: Status, acknowledged: frozenset[s
 
 def run_status(run: Run) -> RunStatus:
     word = {True: "True", False: "False", None: "Unknown"}[run.succeeded]
-    return RunStatus(word, run.reason, run.message[:4096], run.completed_tasks, run.total_tasks)
+    return RunStatus(word, run.reason[:1024], run.message[:4096], run.completed_tasks, run.total_tasks)

@@ -129,7 +129,7 @@ def test_takes(name: str, value: object, read: object) -> None:
         ("backoff.jitter", 0.6, "from 0 to 0.5"),
         ("backoff.jitter", "nan", "from 0 to 0.5"),
         ("backoff.multiplier", 0.5, "from 1 to 10"),
-        ("backoff.max_consecutive_failures", 0, "from 1 to 100"),
+        ("backoff.max_consecutive_failures", 0, "from 1 to 30"),
         ("backoff.max_consecutive_failures", 2.5, "whole number"),
         ("audit.batch_size", 501, "from 1 to 500"),
         ("audit.datastorage_url", "datastorage:8080", "http://host"),
