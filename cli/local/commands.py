@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from cli.errors import CommandError
-from cli.local import record, stack
+from cli.local import building, record, removal, stack
 from cli.local.parts import FLOWER_USER
 from cli.local.record import Record, log_files, places_of
 from cli.local.request import DEFAULT_NAME, StackRequest, Tekton, parse_pairs
@@ -75,7 +75,7 @@ def up(
         ports=_ports(ports),
     )
     began = time.monotonic()
-    started = stack.up(request, say=lambda line: click.echo(line, err=True))
+    started = building.up(request, say=lambda line: click.echo(line, err=True))
     click.echo(f"stack {name}: ready after {time.monotonic() - began:.1f} s", err=True)
     click.echo(json.dumps(described(started), indent=1) if as_json else _summary(started))
 
@@ -86,7 +86,7 @@ def up(
 def down(name: str, everything: bool) -> None:
     """Stop the stack, and the cluster that was started for it."""
     for each in record.names() if everything else [name]:
-        was_there = stack.down(each)
+        was_there = removal.down(each)
         click.echo(f"stack {each}: {'down' if was_there else 'there is none'}", err=True)
 
 

@@ -58,13 +58,13 @@ class Supervisor:
     def __init__(self, places: Places, socket_path: Path) -> None:
         """Connect at the first request."""
         self._places = places
-        self._socket = socket_path
+        self.socket_path = socket_path
 
     @classmethod
     def start(
         cls, places: Places, parts: Iterable[Part], environment: Mapping[str, str], *, detach: bool
-    ) -> tuple[Supervisor, Process, Path]:
-        """Start supervisord with these parts, none of them running yet. Raises CommandError."""
+    ) -> tuple[Supervisor, Process]:
+        """Start supervisord with these parts, none of them running yet; it does not answer at once."""
         socket_path = _socket_path(places)
         places.supervisor_config.write_text(configuration(places, socket_path, parts))
         places.supervisor_config.chmod(0o600)  # it holds the password of Flower
@@ -82,9 +82,20 @@ class Supervisor:
                 start_new_session=True,
             )
         _children[child.pid] = child
-        supervisor = cls(places, socket_path)
-        supervisor._wait_for_answer(child)
-        return supervisor, identify(child.pid), socket_path
+        return cls(places, socket_path), identify(child.pid)
+
+    def wait_until_it_answers(self, process: Process) -> None:
+        """Return when supervisord takes requests. Raises CommandError when it ends instead."""
+        deadline = time.monotonic() + _ANSWER_WITHIN
+        while True:
+            try:
+                self.states()
+                return
+            except CommandError:
+                if not process.alive() or time.monotonic() > deadline:
+                    said = log_end(self._places.log("supervisord-output"))
+                    raise CommandError(f"supervisord did not start:\n{said}") from None
+            time.sleep(_POLL)
 
     def states(self) -> dict[str, PartState]:
         """Return the state of every part. Raises CommandError when supervisord does not answer."""
@@ -112,21 +123,8 @@ class Supervisor:
         """Count how often each part was started again, whoever asked for it."""
         return count_restarts(self._places.supervisor_log)
 
-    def _wait_for_answer(self, child: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + _ANSWER_WITHIN
-        while True:
-            try:
-                self.states()
-                return
-            except CommandError:
-                if child.poll() is not None or time.monotonic() > deadline:
-                    child.kill()
-                    said = log_end(self._places.log("supervisord-output"))
-                    raise CommandError(f"supervisord did not start:\n{said}") from None
-            time.sleep(_POLL)
-
     def _call(self, method: str, *arguments: Any, ignored: tuple[str, ...] = ()) -> Any:
-        transport = SupervisorTransport(None, None, f"unix://{self._socket}")
+        transport = SupervisorTransport(None, None, f"unix://{self.socket_path}")
         try:
             proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
             return getattr(proxy.supervisor, method)(*arguments)
