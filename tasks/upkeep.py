@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from datetime import timedelta
 
 from models.errors import Transient
@@ -60,9 +61,11 @@ def resync(parts: Parts) -> None:
         _reopen(parts, found, restoration)
     parts.publisher.wake(found.unfinished, hot=False)
     known = {execution.uid for execution in executions}
-    for hold in parts.holds.all():
+    held = parts.holds.all()
+    for hold in held:
         if hold.uid not in known:
             _vanish_if_gone(parts, hold.key, hold.uid)
+    _wake_idle_holders(parts, [hold.key for hold in held if hold.uid in known], found)
     for run in found.orphans:
         _delete_if_orphaned(parts, run)
 
@@ -80,6 +83,13 @@ def _reopen(parts: Parts, found: Restored, restoration: int) -> None:
         len(found.places),
         len(found.unfinished),
     )
+
+
+def _wake_idle_holders(parts: Parts, holders: Iterable[Key], found: Restored) -> None:
+    """Let who holds a target and has nothing left to do free it: a take that was stopped on its way came too late."""
+    idle = set(holders).difference(found.unfinished)
+    parts.publisher.wake(sorted(idle), hot=False)
+    parts.metrics.repaired.labels("hold").inc(len(idle))
 
 
 def _vanish_if_gone(parts: Parts, key: Key, uid: str) -> None:
