@@ -10,6 +10,7 @@ from typing import Any
 
 from models.audit import event_id
 from models.execution import Execution, read_execution
+from models.keys import Key
 from models.policy import Policy
 from models.run import Run, read_run
 from models.status import ConditionType, FactType, Phase, Status
@@ -50,6 +51,9 @@ class Checks:
     pardoned: set[str] = field(default_factory=set)
     excused: dict[str, datetime] = field(default_factory=dict)
     highest_fence: int = 0
+    leaving: set[str] = field(default_factory=set)
+    robbed: set[str] = field(default_factory=set)
+    given: dict[str, datetime] = field(default_factory=dict)
     forced: set[str] = field(default_factory=set)
     restore_began: datetime | None = None
 
@@ -70,6 +74,8 @@ class Checks:
     def changed(self, change: Change) -> None:
         before, after = change.before, change.after
         if change.plural == "workflowexecutions":
+            if after is not None and _going(after):
+                self.leaving.add(after["metadata"]["uid"])
             if after is None and before is not None:
                 self._execution_gone(read_execution(before))
             elif before is not None and after is not None and before.get("status") != after.get("status"):
@@ -100,8 +106,12 @@ class Checks:
             once = after.failures == before.failures + 1 == after.attempt
             claim(once, "status: a retry that does not count one more attempt")
         if after.phase is Phase.RUNNING:
+            made = (new.uid, after.attempt) in self.started
+            claim(made or before.phase is Phase.RUNNING, f"I6 {new.key} runs with a run that it never created")
             complete = after.run_name and after.started_at and after.fence is not None and after.attempt
             claim(complete, "status: Running without run, startTime, fence or attempt")
+        if after.phase.terminal and self.stalled() > STALL:
+            self.forced.add(new.uid)
         if after.phase.terminal:
             claim(after.completed_at is not None, "status: terminal without completionTime")
             unlocked = after.condition(ConditionType.LOCKED) is None and after.queue is None
@@ -111,9 +121,10 @@ class Checks:
     def _fixed(self, before: Status, after: Status) -> None:
         claim(after.phase is before.phase, f"I5 terminal {before.phase} became {after.phase}")
         claim(before.completed_at in (None, after.completed_at), "I5 completionTime changed after the end")
-        same = (before.failure, before.attempt, before.failures, before.started_at, before.run_name)
-        now = (after.failure, after.attempt, after.failures, after.started_at, after.run_name)
-        claim(same == now, "I5 a terminal status changed")
+        same = (before.failure, before.attempt, before.failures, before.started_at)
+        now = (after.failure, after.attempt, after.failures, after.started_at)
+        named = before.run_name == after.run_name or before.completed_at is None
+        claim(same == now and named, "I5 a terminal status changed")
 
     def _facts_kept(self, old: Execution, new: Execution) -> None:
         had = {(f.type, f.attempt) for f in old.status.pending_facts}
@@ -151,7 +162,8 @@ class Checks:
         self.pardoned.add(uid)
         for run in self.runs():
             claim(run.execution_uid != uid, f"I7 {execution.key} is gone and its run {run.uid} stands")
-        if self.room.epoch and execution.guarded:
+        late = self.stalled() > STALL or (uid in self.given and self.now() < self.given[uid] + STALL)
+        if self.room.epoch and execution.guarded and not late:
             claim(uid not in self.room.owners, f"I7 {execution.key} is gone and still holds or waits in Redis")
         if deleted is not None and self.now() < deleted + AUDIT_GRACE:
             for kind, attempt in ((f.type, f.attempt) for f in execution.status.pending_facts):
@@ -175,13 +187,13 @@ class Checks:
             claim(due is None or now >= due, f"I3 {execution.key} created a run before nextAllowedExecution")
             over = execution.status.phase.terminal and execution.uid not in self.forced
             claim(not over, f"I3 {execution.key} has ended and created a run")
-            fresh = (execution.uid, run.attempt) not in self.started
+            fresh = (execution.uid, run.attempt) not in self.started or execution.uid in self.robbed
             claim(fresh, f"attempt {run.attempt} of {execution.key} was created twice")
         self.started.add((run.execution_uid, run.attempt))
         for other in self.executions():
             rests = self._rests_until(other)
             if other.uid != run.execution_uid and other.spec.target == target and rests is not None:
-                resting = now < rests and not self._excused(target)
+                resting = now < rests and not late and not self._excused(target)
                 claim(not resting, f"I3 run of {run.execution_key} inside the cooldown of {other.key}")
 
     def _run_deleted(self, run: Run) -> None:
@@ -191,7 +203,8 @@ class Checks:
         execution, now = self.living(run.execution_uid), self.now()
         if execution is None:
             done = run.succeeded is not None and now >= (run.ended_at or now) + self.policy.cooldown
-            claim(done or run.execution_uid in self.pardoned, f"I6 deleted the orphan {run.uid} before it rested")
+            leaving = run.execution_uid in self.leaving
+            claim(done or leaving, f"I6 deleted the orphan {run.uid} before it rested")
             return
         if execution.deleted_at is not None or run.attempt < execution.next_attempt:
             return
@@ -214,6 +227,9 @@ class Checks:
 
     def _event_told(self, event: Document) -> None:
         told = (event["involvedObject"]["uid"], event["reason"])
+        execution = self.living(told[0])
+        if told[1] in ("WorkflowCompleted", "WorkflowFailed") and execution is not None:
+            claim(execution.status.phase.terminal, f"I8 Kubernetes Event {told} before its transition")
         self.told[told] += 1
         once = event["reason"] in ("WorkflowCompleted", "WorkflowFailed", "LockReleased", "RetriesExhausted", "Queued")
         claim(not once or self.told[told] == 1, f"I8 Kubernetes Event {told} twice")
@@ -222,7 +238,7 @@ class Checks:
 
     def around_redis(self, label: str, method: str, call: Callable[[], Any], arguments: tuple[Any, ...]) -> Any:
         """Make one call of the holds and compare the room before and after it."""
-        before = dict(self.room.holds)
+        before, epoch = dict(self.room.holds), self.room.epoch
         heads = {target: self._head(target) for target in self.room.lines}
         result = call()
         for target in sorted({*before, *self.room.holds}):
@@ -231,7 +247,7 @@ class Checks:
                 self._hold_changed(method, target, old, new, heads.get(target), arguments)
         if method == "begin_restore" and result:
             self.restore_began = self.now()
-        if method == "open_gate" and result:
+        if method == "open_gate" and self.room.epoch != epoch:
             self._restored()
         return result
 
@@ -254,6 +270,8 @@ class Checks:
             place = (int(arguments[1].created.timestamp()), new.uid)
             claim(head is None or place <= head, f"{target} was taken past the head of its line")
             self.highest_fence = new.fence
+        if method == "yield_to" and new is not None:
+            self.given[new.uid] = self.now()  # given back while its pass is under way: vanish cleans up after it
         if method == "release" and old is not None:
             claim(old.fence == arguments[2], f"{target} was released under an old fence")
         if old is not None and new is None and method in ("release", "vanish") and self.writer() != FORCE:
@@ -265,11 +283,24 @@ class Checks:
             return
         claim(not any(run.execution_uid == hold.uid for run in self.runs()), f"{target} freed while its run exists")
         name = execution.status.run_name
-        claim(not name or not self.tekton.live_pods(name), f"I1 {target} freed while a pod of its run lives")
+        alone = not any(run.name == name for run in self.runs())  # pods of a foreign run would look the same
+        claim(
+            not name or not alone or not self.tekton.live_pods(name), f"I1 {target} freed while a pod of its run lives"
+        )
         if execution.deleted_at is None:
             rests = self._rests_until(execution)
             over = execution.status.phase.terminal and (rests is None or self.now() >= rests)
             claim(over, f"I3 {target} freed by {execution.key}, which still needs it")
+
+    def after_sweep(self, found: list[Key]) -> list[Key]:
+        """Say whether everything that wants a pass now has a message on its way."""
+        room, now = self.room, self.room.now
+        wanting = [key for zset in (room.due, room.running) for key, at in zset.items() if at <= now]
+        for key in wanting:
+            stamps = (room.kicked.get(key, 0), room.timers.get(key, 0))
+            alive = room.running.get(key, 0) > now
+            claim(alive or any(now - 5000 < stamp <= now for stamp in stamps), f"the sweep forgot {key}")
+        return found
 
     def _head(self, target: str) -> tuple[int, str] | None:
         line = self.room.lines[target]

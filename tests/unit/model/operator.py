@@ -26,7 +26,7 @@ class Operator:
     def __init__(self, world: World) -> None:
         self._world = world
         self._number = 0
-        self._looked: tuple[str, str, int] | None = None
+        self._looked: list[tuple[str, str, int]] = []
 
     def act(self) -> str:
         acts: dict[Callable[[], str], float] = {
@@ -35,9 +35,9 @@ class Operator:
             self._delete_run: 1,
             self._create_foreign: 0.6,
             self._remove_foreign: 1,
-            self._force_finalizer: 0.4,
+            self._force_finalizer: 0.8,
             self._force_phase: 0.4,
-            self._unlock: 0.6,
+            self._unlock: 1.2,
         }
         chosen = self._world.rng.choices(list(acts), list(acts.values()))[0]
         return chosen()
@@ -74,6 +74,7 @@ class Operator:
         if not runs:
             return "finds no run"
         run = self._world.rng.choice(runs)
+        self._world.checks.robbed.add(run.execution_uid)
         self._world.cluster.delete(paths.pipeline_run(RUNS, run.name), uid=run.uid)
         return f"deletes run {run.uid} of {run.execution_key}"
 
@@ -119,14 +120,14 @@ class Operator:
     def _unlock(self) -> str:
         """Release by hand what was looked at some time ago, or look."""
         world = self._world
-        if self._looked is None:
+        if world.rng.random() < 0.5 or not self._looked:
             holds = sorted(world.room.holds.items())
             if holds:
                 target, hold = world.rng.choice(holds)
-                self._looked = (target, hold.uid, hold.fence)
+                self._looked.append((target, hold.uid, hold.fence))
                 return f"looks at the hold of {target}: {hold}"
             return "sees no hold"
-        (target, uid, fence), self._looked = self._looked, None
+        target, uid, fence = world.rng.choice(self._looked[-4:])
         if not world.room.epoch:
             return "finds the gate closed"
         freed: Any = world.checks.around_redis(

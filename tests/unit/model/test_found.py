@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import pytest
@@ -14,10 +14,13 @@ import pytest
 from models.actions import WakeAt
 from models.decide import decide
 from models.errors import Conflict
+from models.hold import Owner
 from models.keys import Key
 from models.names import FINALIZER
 from models.restore import restore
-from tasks import clock
+from models.rules.cooldown import rest_until
+from models.status import Phase, Status
+from tasks import clock, upkeep
 from tasks.adapters import paths
 from tasks.parts import Parts
 from tasks.passes.reconcile import run_pass
@@ -115,6 +118,55 @@ def test_pass_that_outlived_its_claim_creates_nothing(world: World, stop: str) -
     with ticking(world, 1), pytest.raises(Conflict, match="claim"):
         one_pass(world, parts)
     assert world.checks.runs() == []
+
+
+@pytest.mark.parametrize("action", ["status", "finalizer"])
+def test_pass_that_outlived_its_claim_writes_nothing(world: World, action: str) -> None:
+    created(world)
+    direct: Any = Direct()
+    parts = world.build_parts(direct)
+    if action == "finalizer":
+        [execution] = world.checks.executions()
+        world.cluster.delete(paths.execution(KEY), uid=execution.uid)
+
+    def pause(label: str) -> None:
+        if label == ("api.create" if action == "status" else "holds.leave"):
+            world.time_us += 26 * SECOND
+
+    direct.before = pause
+    with ticking(world, 1), pytest.raises(Conflict, match="claim"):
+        one_pass(world, parts)
+    [left] = world.checks.executions()
+    assert (left.status, left.guarded) == (Status(), True)
+
+
+def test_run_that_came_while_its_phase_was_forced_opens_a_cooldown() -> None:
+    forced = builders.execution(Status(phase=Phase.FAILED, attempt=1))
+    actions = decide(forced, builders.seen(builders.MINE, run=builders.run()), builders.NOW, policy=builders.POLICY)
+    status = builders.status_of(actions)
+    assert (status.run_name, status.completed_at) == (builders.run().name, builders.NOW)
+    assert rest_until(status, builders.POLICY) == builders.NOW + builders.POLICY.cooldown
+
+
+def test_forced_end_is_not_dated_by_a_run_of_somebody_else() -> None:
+    forced = builders.execution(builders.running(phase=Phase.FAILED))
+    theirs = replace(builders.succeeded(), annotations=builders.run(owner="other").annotations)
+    actions = decide(forced, builders.seen(builders.MINE, run=theirs), builders.NOW, policy=builders.POLICY)
+    assert builders.status_of(actions).completed_at == builders.NOW
+
+
+def test_resync_wakes_a_holder_that_has_nothing_left_to_do(world: World) -> None:
+    created(world)
+    done = {"phase": "Completed", "attempt": 1, "completionTime": "2026-05-01T00:00:00Z"}
+    world.cluster.merge_patch(paths.execution(KEY), {"status": done}, subresource="status")
+    parts = world.build_parts(cast("Any", Direct()))
+    [execution] = world.checks.executions()
+    parts.holds.take(execution.spec.target, Owner(execution.uid, KEY, execution.created_at))
+    upkeep.resync(parts)
+    assert list(world.room.due) == [str(KEY)]
+    with ticking(world, 1):
+        one_pass(world, parts)
+    assert world.room.holds == {}
 
 
 def test_orphan_that_ended_and_rested_is_deleted_by_the_resync() -> None:

@@ -50,6 +50,7 @@ POLICY = Policy(
     max_failures=3,
 )
 TICKS = (("workflowexecution.sweep", 5), ("audit.flush", 5), ("workflowexecution.resync", 60))
+DANGEROUS = ("api.create(pipe", "api.delete", "api.merge", "holds.release", "holds.take", "holds.yield")
 TRACE = 60
 REST_STEPS = 12_000
 
@@ -106,6 +107,7 @@ class World:
             self.cluster, self.tekton, self.storage, self.room, POLICY, self.now, self._writer, self._stalled
         )
         self._asked: dict[str, int] = {}
+        self._asking: dict[str, str] = {}
         self.messages: list[Message] = []
         self._next_tick = {name: START_US + period * SECOND for name, period in TICKS}
         self.workers = [Actor(f"w{number}", self._around) for number in range(workers)]
@@ -129,7 +131,8 @@ class World:
     def build_parts(self, actor: Actor) -> Parts:
         registry = CollectorRegistry()
         metrics = _Counting(registry, self.counted)
-        queue: Any = actor.port("queue", ModelQueue(self.room, horizon=self.settings.celery.horizon))
+        model = ModelQueue(self.room, horizon=self.settings.celery.horizon)
+        queue: Any = actor.port("queue", _CheckedQueue(model, self.checks))
         celery: Any = SimpleNamespace(
             conf=SimpleNamespace(wfe=self.settings),
             send_task=lambda name, **named: actor.call(
@@ -165,7 +168,7 @@ class World:
     def _around(self, actor: Actor, label: str, function: Callable[[], Any]) -> Any:
         if actor.dead:
             raise Crashed
-        self._asked[actor.name] = self.time_us
+        self._asked[actor.name], self._asking[actor.name] = self.time_us, label
         actor.wait()
         if actor.dead:
             raise Crashed
@@ -295,7 +298,8 @@ class World:
             yield 2, lambda: self._forced(lambda: self.tekton.carry_out(self.rng.choice(steps)))
 
     def _go(self, actor: Actor) -> None:
-        if self.rng.random() < self.chaos.pause:
+        dangerous = self._asking.get(actor.name, "").startswith(DANGEROUS)
+        if self.rng.random() < self.chaos.pause * (5 if dangerous else 1):
             actor.paused_until = self.time_us + self.rng.choice((2, 7, 20, 30, 45)) * SECOND
             self.say(f"{actor.name}: -- paused for {(actor.paused_until - self.time_us) // SECOND} s")
             return
@@ -392,6 +396,18 @@ class _Counting(Metrics):
     def _count_end(self, after: Any) -> None:
         super()._count_end(after)
         self._sum[after.phase.value] += 1
+
+
+class _CheckedQueue:
+    """The model's queue with the check after each sweep."""
+
+    def __init__(self, queue: ModelQueue, checks: Checks) -> None:
+        self._queue, self._checks = queue, checks
+
+    def __getattr__(self, method: str) -> Any:
+        if method != "overdue":
+            return getattr(self._queue, method)
+        return lambda limit: self._checks.after_sweep(self._queue.overdue(limit))
 
 
 class _CheckedHolds:

@@ -1,0 +1,149 @@
+"""Planted defects: each takes one guard out of the code, and the model test has to notice.
+
+A mutation rewrites the source of one function and stands in for it; it fails loudly when the text it wants to change is
+not there any more, and then wants to be planted anew.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+from models import audit, execution, restore, run
+from models.rules import begin, ending, follow, leave, rest, waiting
+from tasks import delivery, upkeep
+from tasks.adapters.executions import ClusterExecutions
+from tasks.adapters.runs import TektonRuns
+from tasks.passes import act, reconcile
+from tests.unit.model.room import ModelQueue
+from tests.unit.model.room_holds import ModelHolds
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One text for another in one function of a module or class."""
+
+    name: str
+    owner: Any
+    function: str
+    old: str
+    new: str
+
+    @contextmanager
+    def planted(self) -> Iterator[None]:
+        """Put the changed function in place."""
+        found = inspect.getattr_static(self.owner, self.function)
+        plain: Any = found.fget if isinstance(found, property) else found
+        source = textwrap.dedent(inspect.getsource(plain))
+        if source.count(self.old) != 1:
+            raise LookupError(f"{self.name}: {self.old!r} is not once in {plain.__qualname__}, plant it anew")
+        made: dict[str, Any] = {}
+        text = "from __future__ import annotations\n" + source.replace(self.old, self.new)
+        exec(compile(text, f"<{self.name}>", "exec"), plain.__globals__, made)
+        changed = made[self.function]  # decorators, property too, are part of the source
+        with ExitStack() as stack:
+            stack.enter_context(patch.object(self.owner, self.function, changed))
+            for module in [m for name, m in sys.modules.items() if name.startswith(("models.", "tasks."))]:
+                if not inspect.isclass(self.owner) and getattr(module, self.function, None) is found:
+                    stack.enter_context(patch.object(module, self.function, changed))
+            yield
+
+
+MUTATIONS = (
+    Mutation("release without the fence", ModelHolds, "release", " or hold.fence != fence", ""),
+    Mutation("take behind a closed gate", ModelHolds, "take", "if not room.epoch:", "if False:"),
+    Mutation(
+        "take past the head of the line",
+        ModelHolds,
+        "take",
+        "if isinstance(seen, Busy):\n        self._join",
+        "if isinstance(seen, Busy) and target in room.holds:\n        self._join",
+    ),
+    Mutation("a fence that does not grow", ModelHolds, "take", "max(room.fence + 1, room.time_us())", "room.fence + 1"),
+    Mutation(
+        "a place that outlives its execution", ModelHolds, "vanish", "self._drop_place(target, known", "str(known"
+    ),
+    Mutation("a crashed pass is forgotten", ModelQueue, "overdue", "(room.running, room.due)", "(room.due,)"),
+    Mutation("a resync that wakes nobody", upkeep, "resync", "found.unfinished, hot=False", "[], hot=False"),
+    Mutation("orphans are left", upkeep, "resync", "in found.orphans", "in ()"),
+    Mutation("holders without a status are not restored", restore, "_claim", "run is None and (status", "(status"),
+    Mutation(
+        "restored under a gate somebody else opened",
+        ModelHolds,
+        "open_gate",
+        "restoration is not None and room.restoring != restoration",
+        "False",
+    ),
+    Mutation("status written without compare-and-set", ClusterExecutions, "patch_status", '"metadata": {', '"m": {'),
+    Mutation(
+        "delete whatever has the name",
+        TektonRuns,
+        "delete",
+        "uid=uid)",
+        "uid=(self.get(name) or type('R', (), {'uid': uid})).uid)",
+    ),
+    Mutation("adopt another's run", run.Run, "ownership", "else Ownership.ANOTHERS", "else Ownership.OURS"),
+    Mutation(
+        "the loser deletes the winner's run", begin, "create_or_adopt", "YieldTarget(mine.fence)", "DeleteRun(run.uid)"
+    ),
+    Mutation(
+        "delete a foreign run",
+        begin,
+        "create_or_adopt",
+        "return _lost_to_foreign(execution, observed, run, now, policy)",
+        "return (DeleteRun(run.uid),)",
+    ),
+    Mutation("no completionTime", ending, "_ended", "completed_at=completed", "completed_at=None"),
+    Mutation("an attempt that never counts", execution.Execution, "next_attempt", "failures + 1", "failures or 1"),
+    Mutation("retried at once", follow, "_try_again", "now < due", "due < now < due"),
+    Mutation("no cooldown", rest, "rest", "now < until", "until < now < until"),
+    Mutation("an orphan gets no cooldown", begin, "_behind_orphan", "now < rested", "rested < now < rested"),
+    Mutation(
+        "released while the run is terminating",
+        rest,
+        "_free_target",
+        "if run is not None:",
+        "if False:",
+    ),
+    Mutation("released while pods live", rest, "_free_target", "if observed.remains:", "if False:"),
+    Mutation("let go before the run is deleted", leave, "leave", "if run is not None:", "if False:"),
+    Mutation("let go with the hold", leave, "leave", "(ReleaseTarget(fence),)", "()"),
+    Mutation("let go without its audit", leave, "leave", "not _audited(execution, observed)", "False"),
+    Mutation("one id for all attempts", audit, "event_id", "/{attempt}", ""),
+    Mutation(
+        "acknowledged before it is stored",
+        delivery,
+        "deliver",
+        "    try:\n        store.store",
+        "    buffer.acknowledge(items, ())\n    try:\n        store.store",
+    ),
+    Mutation(
+        "counted before it is written",
+        act.Act,
+        "_patch_status",
+        "before = self.execution\n",
+        "before = self.execution\n    self.ports.observer.transition(before, action.status, self.clock.now())\n",
+    ),
+    Mutation(
+        "told before it is written",
+        ending,
+        "_end",
+        "(*write(execution, observed, new, now), *events,",
+        "(*events, *write(execution, observed, new, now),",
+    ),
+    Mutation("each place in line is a new fact", waiting, "wait_in_line", "if status.queue is None:\n", "if True:\n"),
+    Mutation(
+        "decisions at another instant than observations",
+        reconcile,
+        "run_pass",
+        "observed, now, policy=",
+        "observed, pass_clock.now(), policy=",
+    ),
+    Mutation("a pass that outlives its claim", act.Act, "_confirm_claim", ">= self.claimed_until", "is None"),
+)
