@@ -33,8 +33,9 @@ def wait_in_line(execution: Execution, observed: Observed, busy: Busy, now: date
     new = new.with_condition(ConditionType.LOCKED, True, reason, message, now)
     events: tuple[Action, ...] = ()
     if status.queue is None:
-        new = new.with_fact(FactType.QUEUED, new.attempt, now)
-        events = (EmitEvent(EventReason.QUEUED, message, new.attempt),)
+        # Who lost a target that he had already tried on waits for his next attempt: another fact than the first wait.
+        new = new.with_fact(FactType.QUEUED, execution.next_attempt, now)
+        events = (EmitEvent(EventReason.QUEUED, message, execution.next_attempt),)
     return (*write(execution, observed, new, now), *events)
 
 
