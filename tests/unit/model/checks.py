@@ -52,6 +52,7 @@ class Checks:
     excused: dict[str, datetime] = field(default_factory=dict)
     highest_fence: int = 0
     leaving: set[str] = field(default_factory=set)
+    late_runs: set[str] = field(default_factory=set)
     robbed: set[str] = field(default_factory=set)
     given: dict[str, datetime] = field(default_factory=dict)
     forced: set[str] = field(default_factory=set)
@@ -179,6 +180,8 @@ class Checks:
         late = self.stalled() > STALL  # decided on, then stopped on its way out: nobody can take it back
         pods = [p for p in self.tekton.live_pods(run.name) if not p["metadata"]["name"].endswith(run.uid)]
         claim(not pods or late or self._excused(target), f"I1 {run.name} created while a pod of the run before lives")
+        if late:
+            self.late_runs.add(run.uid)
         left = self.tekton.task_runs_left(run.name)
         claim(not left or late or self._excused(target), f"I1 {run.name} created over a TaskRun of the run before")
         execution = self.living(run.execution_uid)
@@ -206,7 +209,7 @@ class Checks:
             leaving = run.execution_uid in self.leaving
             claim(done or leaving, f"I6 deleted the orphan {run.uid} before it rested")
             return
-        if execution.deleted_at is not None or run.attempt < execution.next_attempt:
+        if execution.deleted_at is not None or run.attempt < execution.next_attempt or run.uid in self.late_runs:
             return
         rests = self._rests_until(execution)
         claim(rests is not None and now >= rests, f"I6 deleted the run of {execution.key}, which needs it")
@@ -217,6 +220,15 @@ class Checks:
             return None
         had_run = status.run_name or status.failures
         return status.completed_at + self.policy.cooldown if had_run else None
+
+    def instants(self) -> list[tuple[datetime, Key]]:
+        """Return the instants that decide what may happen to which execution: ends of cooldowns and waits."""
+        now, found = self.now(), []
+        for e in self.executions():
+            at = self._rests_until(e) or e.status.next_allowed
+            if at is not None and at > now:
+                found.append((at, e.key))
+        return found
 
     def excuse(self, target: str) -> None:
         """Note that a person took a target's protection away by force."""
@@ -231,7 +243,7 @@ class Checks:
         if told[1] in ("WorkflowCompleted", "WorkflowFailed") and execution is not None:
             claim(execution.status.phase.terminal, f"I8 Kubernetes Event {told} before its transition")
         self.told[told] += 1
-        once = event["reason"] in ("WorkflowCompleted", "WorkflowFailed", "LockReleased", "RetriesExhausted", "Queued")
+        once = event["reason"] in ("WorkflowCompleted", "WorkflowFailed", "LockReleased", "RetriesExhausted")
         claim(not once or self.told[told] == 1, f"I8 Kubernetes Event {told} twice")
 
     # -- Redis

@@ -121,7 +121,7 @@ MUTATIONS = (
         delivery,
         "deliver",
         "    try:\n        store.store",
-        "    buffer.acknowledge(items, ())\n    try:\n        store.store",
+        "    buffer.acknowledge(items)\n    try:\n        store.store",
     ),
     Mutation(
         "counted before it is written",

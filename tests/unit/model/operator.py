@@ -127,7 +127,9 @@ class Operator:
                 self._looked.append((target, hold.uid, hold.fence))
                 return f"looks at the hold of {target}: {hold}"
             return "sees no hold"
-        target, uid, fence = world.rng.choice(self._looked[-4:])
+        owners = {(at, hold.uid) for at, hold in world.room.holds.items()}
+        stale = [look for look in self._looked if look[:2] in owners]
+        target, uid, fence = world.rng.choice(stale[:2] or self._looked[-4:])
         if not world.room.epoch:
             return "finds the gate closed"
         freed: Any = world.checks.around_redis(

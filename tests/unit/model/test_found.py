@@ -19,7 +19,7 @@ from models.keys import Key
 from models.names import FINALIZER
 from models.restore import restore
 from models.rules.cooldown import rest_until
-from models.status import Phase, Status
+from models.status import FactType, Phase, Status
 from tasks import clock, upkeep
 from tasks.adapters import paths
 from tasks.parts import Parts
@@ -167,6 +167,12 @@ def test_resync_wakes_a_holder_that_has_nothing_left_to_do(world: World) -> None
     with ticking(world, 1):
         one_pass(world, parts)
     assert world.room.holds == {}
+
+
+def test_second_wait_in_line_after_a_failed_attempt_is_a_fact_of_its_own() -> None:
+    tried = builders.execution(Status(attempt=1, failures=1, next_allowed=builders.NOW, fence=3))
+    status = builders.status_of(decide(tried, builders.seen(builders.BUSY), builders.NOW, policy=builders.POLICY))
+    assert [(fact.type, fact.attempt) for fact in status.pending_facts] == [(FactType.QUEUED, 2)]
 
 
 def test_orphan_that_ended_and_rested_is_deleted_by_the_resync() -> None:

@@ -263,6 +263,9 @@ class World:
         if not ready:
             self._pass_time()
             return
+        if self.rng.random() < self.chaos.jump and self.checks.instants():
+            self._approach(self.rng.choice(self.checks.instants()))
+            return
         if self.rng.random() < self.chaos.jump:
             self.time_us += self.rng.choice((1, 3, 8, 26, 70)) * SECOND
             self.say("-- time jumps")
@@ -339,6 +342,16 @@ class World:
 
     def _watch(self) -> None:
         self.watcher_actor.begin("watch", self.watcher.poll)
+
+    def _approach(self, meeting: tuple[datetime, Key]) -> None:
+        """Jump to just before an instant that decides, and have the execution looked at there."""
+        at, key = meeting
+        gap = (at - self.now()) // timedelta(microseconds=1) - self.rng.randrange(1, 25_000)
+        if gap > 0:
+            self.time_us += gap
+            self.say(f"-- time jumps to just before {at}, which decides for {key}")
+            self.messages.append(Message("workflowexecution.reconcile", str(key), self.time_us))
+            self.room.want(str(key), self.room.now)
 
     def _forced(self, act: Callable[[], str]) -> None:
         self.forcing = True
