@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from models.duration import parse_duration
-from models.execution import Engine, Spec
+from models.execution import Spec
 from models.target import InvalidTarget, Target
 
 RESERVED_PARAMETERS = frozenset({"TARGET_RESOURCE"})
@@ -15,8 +15,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 def find_fault(spec: Spec) -> str | None:
     """Return what is wrong with a spec, in the contract's order, or None.
 
-    An unreadable timeout or digest counts too, and an engine that is not there:
-    running something else than what was declared would be worse.
+    An unreadable timeout or digest counts too: running something else than what was declared would be worse.
     """
     if not spec.image.strip():
         return "spec.workflowRef.containerImage is empty: expected an OCI image reference"
@@ -27,13 +26,7 @@ def find_fault(spec: Spec) -> str | None:
     reserved = sorted(RESERVED_PARAMETERS & set(spec.parameters))
     if reserved:
         return f"spec.parameters names {', '.join(reserved)}, which the executor itself sets: choose another name"
-    return _fault_of_timeout(spec.timeout) or _fault_of_digest(spec.digest) or _fault_of_engine(spec.engine)
-
-
-def _fault_of_engine(engine: Engine) -> str | None:
-    if engine is Engine.TEKTON:
-        return None
-    return f"spec.workflowRef.executionEngine is {engine.value}: this version of the executor runs tekton only"
+    return _fault_of_timeout(spec.timeout) or _fault_of_digest(spec.digest)
 
 
 def _fault_of_timeout(text: str) -> str | None:

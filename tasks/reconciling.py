@@ -6,8 +6,9 @@ A pass that cannot be finished now is due again after a growing delay kept in Re
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
-from models.errors import Conflict, Transient
+from models.errors import Conflict, Permanent, Transient
 from models.keys import Key
 from tasks import clock
 from tasks.app import RECONCILE, WAKE, app
@@ -16,6 +17,10 @@ from tasks.passes.reconcile import run_pass
 from tasks.redis_scripts.queue import Claim, Kick, NotDue
 
 log = logging.getLogger(__name__)
+
+LOOK_AGAIN = timedelta(milliseconds=10)
+TRY_AGAIN = timedelta(milliseconds=500)
+"""Waits after the first pass that did not get through; each further one in a row waits twice as long."""
 
 
 @app.task(name=RECONCILE)
@@ -43,15 +48,20 @@ def run_key(key: Key, parts: Parts) -> None:
         claimed_for = parts.settings.celery.claim
         next_wake = run_pass(key, claim.now, parts.policy, parts.ports, draw_jitter, claimed_for)
     except Conflict as lost:
-        next_wake, result = claim.now, "conflict"
+        result = "conflict"
         log.info("%s: looked again: %s", key, lost)
     except Transient as fault:
         result = "transient"
         log.warning("%s: tried again later: %s", key, fault)
+    except Permanent as refused:
+        result = "refused"
+        log.error("%s: refused, tried again with growing delay: %s", key, refused)
     except Exception:
         result = "error"
         log.exception("%s: pass failed, tried again with growing delay", key)
     parts.metrics.passes.labels(result).inc()
     parts.metrics.pass_time.observe(clock.monotonic() - began)
-    kick = parts.queue.done(claim, next_wake, failed=result in ("transient", "error"), jitter=draw_jitter() * 0.1)
+    # A lost race is over as soon as it is seen, but one that is lost for ever must not keep a worker busy.
+    first = LOOK_AGAIN if result == "conflict" else TRY_AGAIN
+    kick = parts.queue.done(claim, next_wake, failed=result != "done", first=first, jitter=draw_jitter() * 0.1)
     parts.publisher.kick([kick] if kick is not None else [])

@@ -60,6 +60,10 @@ def _with_target(
 ) -> tuple[Action, ...]:
     if observed.refusal is not None:
         return creation_refused(execution, observed, observed.refusal, now, policy, jitter)
+    run = observed.run
+    if run is not None and run.ownership(execution) is Ownership.OURS and not run.deleting:
+        # Pending has recorded no run, so this one's creation was thought to have failed: its answer was late or lost.
+        return start(execution, observed, run, mine, now)
     due = execution.status.next_allowed
     if execution.attempt_failed and due is not None and now < due:
         return keep(execution, observed, now, WakeAt(due))

@@ -31,7 +31,7 @@ from models.actions import (
     YieldTarget,
 )
 from models.audit import event_id, pending_events
-from models.errors import Conflict, Permanent, Transient
+from models.errors import Conflict, ExecutorError, Permanent, Transient
 from models.execution import Execution
 from models.failure import refusal
 from models.hold import Busy, HoldView, Mine, Owner
@@ -45,6 +45,9 @@ from tasks.passes.observe import look_behind, owner_lives, remains
 from tasks.ports import HOLD_TRUST, Clock, Ports
 
 log = logging.getLogger(__name__)
+
+CREATION_TRIES = 2
+"""A kept connection that the server has just closed is no trouble worth a backoff."""
 
 
 @dataclass(slots=True)
@@ -127,20 +130,38 @@ class Act:
         self._see_hold(self.ports.holds.yield_to(self._target, self._owner, fence, other, run.fence or 0))
 
     def _create_run(self, attempt: int, fence: int) -> None:
-        self._confirm_hold(fence)
+        """Create the run of an attempt, or learn what stands in its way.
+
+        A creation without a usable answer (a broken connection, 5xx, a webhook that is down) may have happened, so the
+        run is looked for. The second time it counts as a refusal, which the status shows; when the API server does
+        not even answer the question, nothing could be written either and the whole pass is repeated.
+        """
         manifest = pipeline_run(self.execution, attempt, fence, self.policy)
-        try:
-            run = self.ports.runs.create(manifest)
-        except AlreadyExists:
-            existing = self.ports.runs.get(manifest["metadata"]["name"])
-            if existing is None:
-                raise Conflict("the run under our name was gone when it was looked at") from None
-            lives = owner_lives(existing, self.execution, self.ports)
-            self.observed = replace(self.observed, run=existing, run_owner_lives=lives)
-        except Permanent as fault:
-            self.observed = replace(self.observed, refusal=refusal(fault.reason, str(fault)))
-        else:
-            self.observed = replace(self.observed, run=run)
+        for _ in range(CREATION_TRIES):
+            self._confirm_hold(fence)
+            try:
+                self.observed = replace(self.observed, run=self.ports.runs.create(manifest))
+                return
+            except AlreadyExists:
+                if not self._see_existing_run():
+                    raise Conflict("the run under our name was gone when it was looked at") from None
+                return
+            except Permanent as fault:
+                self.observed = replace(self.observed, refusal=refusal(fault.reason, str(fault)))
+                return
+            except Transient as fault:
+                trouble = str(fault)
+                if self._see_existing_run():
+                    return
+        self.observed = replace(self.observed, refusal=refusal("", trouble))
+
+    def _see_existing_run(self) -> bool:
+        existing = self.ports.runs.get(run_name(self._target))
+        if existing is None:
+            return False
+        lives = owner_lives(existing, self.execution, self.ports)
+        self.observed = replace(self.observed, run=existing, run_owner_lives=lives)
+        return True
 
     def _confirm_hold(self, fence: int) -> None:
         """Ask again for a hold that was confirmed too long ago, right before the creation it protects."""
@@ -181,6 +202,6 @@ class Act:
         """Tell a Kubernetes Event; one that cannot be told now must not stop an execution."""
         try:
             self.ports.executions.emit(self.execution, event, self.clock.now())
-        except (Transient, Permanent) as fault:
+        except ExecutorError as fault:
             told = json.dumps({"execution": str(self.execution.key), "event": event.reason.value})
             log.warning("Kubernetes Event not written: %s: %s", told, fault)

@@ -102,15 +102,21 @@ class WorkQueue:
         return NotDue(timedelta(milliseconds=reply[1]) if len(reply) > 1 else None)
 
     def done(
-        self, claim: Claim, next_wake: datetime | None, *, failed: bool = False, jitter: float = 0.0
+        self,
+        claim: Claim,
+        next_wake: datetime | None,
+        *,
+        failed: bool = False,
+        first: timedelta = _FIRST_BACKOFF,
+        jitter: float = 0.0,
     ) -> Kick | None:
-        """End a pass. After a failed one the key is due again after a backoff that doubles from 0.5 s to 5 min.
+        """End a pass. After a failed one the key is due again after a backoff that doubles from `first` to 5 min.
 
         `jitter` is the share of the backoff to add (or take away, when negative). None also when the claim was lost
         to another worker: that one's end counts, and this call changes nothing.
         """
         wake = "" if next_wake is None else to_ms(next_wake)
-        backoff = (span_ms(_FIRST_BACKOFF), span_ms(_LONGEST_BACKOFF), jitter)
+        backoff = (span_ms(first), span_ms(_LONGEST_BACKOFF), jitter)
         outcome = ("failed", *backoff) if failed else ("",)
         reply = self._scripts("done", *self._rules, str(claim.key), claim.token, wake, *outcome)
         return Kick(claim.key, timedelta(milliseconds=reply[1])) if len(reply) > 1 else None

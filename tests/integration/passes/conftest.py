@@ -45,14 +45,14 @@ class World:
     cluster: Cluster
     made: list[str] = field(default_factory=list)
 
-    def declare(self, target: str | None = None, **spec: Any) -> Key:
+    def declare(self, target: str | None = None, namespace: str = NAMESPACE, **spec: Any) -> Key:
         """Create an execution as a user would."""
         number = next(_numbers)
         name = f"x{number}"
         body = {
             "apiVersion": API_VERSION,
             "kind": KIND,
-            "metadata": {"name": name, "namespace": NAMESPACE},
+            "metadata": {"name": name, "namespace": namespace},
             "spec": {
                 "remediationRequestRef": {"name": f"rr-{number}"},
                 "workflowRef": {"workflowId": "w", "version": "1", "containerImage": "registry.example/w:1"},
@@ -60,8 +60,8 @@ class World:
                 **spec,
             },
         }
-        self.cluster.create(paths.executions(NAMESPACE), body)
-        return Key(NAMESPACE, name)
+        self.cluster.create(paths.executions(namespace), body)
+        return Key(namespace, name)
 
     def read(self, key: Key) -> Execution:
         execution = self.parts.executions.get(key)

@@ -14,7 +14,8 @@ from models.keys import Key
 from tasks.redis_scripts.instants import from_us, span_ms, to_ms
 from tasks.redis_scripts.queue import Busy, Claim, Depth, Kick, NotDue
 
-FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS, STALE_MS = 500, 300_000, 60_000
+FIRST_BACKOFF = timedelta(milliseconds=500)
+LONGEST_BACKOFF_MS, STALE_MS = 300_000, 60_000
 
 
 @dataclass(slots=True)
@@ -115,7 +116,13 @@ class ModelQueue:
         return Claim(key, from_us(room.time_us()), now + self._claim)
 
     def done(
-        self, claim: Claim, next_wake: datetime | None, *, failed: bool = False, jitter: float = 0.0
+        self,
+        claim: Claim,
+        next_wake: datetime | None,
+        *,
+        failed: bool = False,
+        first: timedelta = FIRST_BACKOFF,
+        jitter: float = 0.0,
     ) -> Kick | None:
         room, text = self._room, str(claim.key)
         wake = None if next_wake is None else to_ms(next_wake)
@@ -125,7 +132,7 @@ class ModelQueue:
         if failed:
             before = room.fails.get(text, 0)
             room.fails[text] = before + 1
-            backoff = min(FIRST_BACKOFF_MS * 2**before, LONGEST_BACKOFF_MS) * (1 + jitter)
+            backoff = min(span_ms(first) * 2**before, LONGEST_BACKOFF_MS) * (1 + jitter)
             again = room.now + max(1, math.floor(backoff))
             wake = again if wake is None else min(wake, again)
         else:

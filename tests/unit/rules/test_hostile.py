@@ -11,16 +11,24 @@ from models.audit import pending_events
 from models.audit_request import read_event
 from models.decide import decide
 from models.duration import parse_duration
-from models.execution import Engine
 from models.hold import LARGEST_FENCE
 from models.instants import read_instant
 from models.manifest import pipeline_run
 from models.names import ANNOTATION_FENCE
 from models.setting_groups import BackoffSettings
-from models.status import Fact, FactType, FailureReason, Status
+from models.status import Fact, FactType, Status
 from models.status_document import read_status, status_document
 from models.validation import find_fault
-from tests.unit.rules.builders import MINE, NOW, POLICY, execution, run, running, seen, spec, status_of
+from tests.unit.rules.builders import (
+    MINE,
+    NOW,
+    POLICY,
+    execution,
+    run,
+    running,
+    seen,
+    spec,
+)
 
 EDGES = [
     "0000-01-01T00:00:00Z",
@@ -87,14 +95,6 @@ def test_endless_duration_text_is_refused_in_one_short_line(text: str) -> None:
     fault = find_fault(spec(timeout=text))
     assert fault is not None
     assert len(fault) < 300
-
-
-def test_engine_that_is_not_there_is_a_configuration_error() -> None:
-    actions = decide(execution(spec=spec(engine=Engine.JOB)), seen(), NOW, policy=POLICY)
-    failure = status_of(actions).failure
-    assert failure is not None
-    assert failure.reason is FailureReason.CONFIGURATION_ERROR
-    assert "executionEngine is job" in failure.message
 
 
 def test_all_facts_of_the_most_attempts_fit_into_the_status() -> None:

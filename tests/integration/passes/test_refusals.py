@@ -1,0 +1,196 @@
+"""The API server says no, in every way it can: the execution shows it and is tried again, and no worker spins on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from devcluster.cluster import Cluster as LocalCluster
+from models.errors import ExecutorError, Transient
+from models.keys import Key
+from models.status import ConditionType, Phase, Status, WaitReason
+from models.target import run_name
+from tasks.adapters import paths
+from tasks.adapters.cluster import Cluster
+from tasks.adapters.executions import ClusterExecutions
+from tasks.adapters.runs import TektonRuns
+from tasks.parts import Parts
+from tasks.reconciling import run_key
+from tests.integration.passes.conftest import RUNS, World
+from tests.waiting import until
+
+WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+RULES = [{"apiGroups": ["tekton.dev"], "apiVersions": ["*"], "resources": ["pipelineruns"], "operations": ["CREATE"]}]
+
+
+def test_webhook_that_is_down_is_shown_and_retried(world: World) -> None:
+    key = world.declare()
+    with _down_webhook(world.cluster):
+        status = world.make_pass(key).status
+    assert (status.phase, status.reason, status.failures) == (Phase.PENDING, WaitReason.BACKING_OFF, 1)
+    created = status.condition(ConditionType.CREATED)
+    assert created is not None
+    assert (created.status, created.reason) == (False, "PipelineCreationFailed")
+    assert "failed calling webhook" in created.message
+    assert "RetryScheduled" in world.events_of(key)
+    until(lambda: world.make_pass(key).status.phase is Phase.RUNNING, 20, "the next attempt")
+
+
+def test_policy_that_says_no_is_shown_and_retried(world: World) -> None:
+    with _policy(world.cluster):
+        key = world.declare()
+        status = world.make_pass(key).status
+    assert (status.phase, status.reason) == (Phase.PENDING, WaitReason.BACKING_OFF)
+    until(lambda: world.make_pass(key).status.phase is Phase.RUNNING, 20, "the next attempt")
+
+
+def test_absent_namespace_of_runs_is_shown_and_retried(world: World) -> None:
+    key = world.declare()
+    elsewhere = replace(
+        world.parts,
+        policy=replace(world.parts.policy, namespace="nowhere"),
+        runs=TektonRuns(world.cluster, "nowhere"),
+    )
+    status = _pass_with(world, key, elsewhere)
+    assert (status.phase, status.reason) == (Phase.PENDING, WaitReason.BACKING_OFF)
+    created = status.condition(ConditionType.CREATED)
+    assert created is not None
+    assert '"nowhere" not found' in created.message
+
+
+def test_run_whose_answer_was_lost_is_adopted_and_not_deleted(world: World) -> None:
+    """A creation that timed out may happen afterwards; by then its attempt counts as failed."""
+    key = world.declare()
+    with _down_webhook(world.cluster):
+        assert world.make_pass(key).status.failures == 1
+    late = until(lambda: _create_late(world, key), 10, "the webhook is gone")
+    assert world.make_pass(key).status.phase is Phase.RUNNING
+    run = world.run_of(key)
+    assert run is not None
+    assert run.uid == late
+
+
+def test_executor_without_rights_waits_longer_each_time(
+    world: World, api_cluster: LocalCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = world.declare()
+    nobody = Cluster.connect(str(api_cluster.login("nobody")))
+    powerless = replace(world.parts, executions=ClusterExecutions(nobody), runs=TektonRuns(nobody, RUNS))
+    world.parts.queue.notify([key])
+    waits = []
+    for _ in range(4):
+        run_key(key, powerless)
+        due: Any = world.parts.queue._scripts._client.zscore("wfe:due", str(key))
+        waits.append(due - world.parts.queue.now().timestamp() * 1000)
+        world.parts.queue.notify([key])
+    assert waits == sorted(waits)
+    assert waits[-1] > 4 * waits[0]
+    refused = [record for record in caplog.records if record.name == "tasks.reconciling"]
+    assert len(refused) == 4
+    assert all("is forbidden" in record.getMessage() and record.exc_info is None for record in refused)
+
+
+def test_kubernetes_event_that_is_refused_stops_nothing(world: World) -> None:
+    """A namespace that is being deleted takes no new object, but its executions must still go."""
+    body = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": "going"},
+        "spec": {"finalizers": ["x.example/k"]},
+    }
+    world.cluster.create("/api/v1/namespaces", body)
+    key = world.declare(namespace="going")
+    running = world.make_pass(key)
+    assert running.status.phase is Phase.RUNNING
+    namespace = world.cluster.get("/api/v1/namespaces/going")
+    assert namespace is not None
+    world.cluster.delete("/api/v1/namespaces/going", uid=namespace["metadata"]["uid"])
+    world.cluster.delete(paths.execution(key), uid=running.uid)
+    world.parts.outbox.acknowledge(world.parts.outbox.take(10))
+    world.parts.queue.notify([key])
+    run_key(key, world.parts)
+    assert world.parts.executions.get(key) is None
+    assert world.parts.runs.get(run_name(running.spec.target)) is None
+
+
+def _pass_with(world: World, key: Key, parts: Parts) -> Status:
+    parts.queue.notify([key])
+    run_key(key, parts)
+    return world.read(key).status
+
+
+def _create_late(world: World, key: Key) -> str | None:
+    try:
+        return world.create_run(key).uid
+    except Transient:
+        return None
+
+
+@contextmanager
+def _down_webhook(cluster: Cluster) -> Iterator[None]:
+    """Let the API server ask a webhook that does not answer, as while Tekton's is restarted."""
+    webhook = {
+        "name": "down.test.example",
+        "clientConfig": {"url": "https://127.0.0.1:1/"},
+        "rules": RULES,
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+    body = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "down"},
+        "webhooks": [webhook],
+    }
+    made = cluster.create(WEBHOOKS, body)
+    try:
+        until(lambda: not _takes_runs(cluster), 20, "the webhook is asked")
+        yield
+    finally:
+        cluster.delete(f"{WEBHOOKS}/down", uid=made["metadata"]["uid"])
+
+
+@contextmanager
+def _policy(cluster: Cluster) -> Iterator[None]:
+    kind = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": "no.test.example"}}
+    policy = cluster.create(
+        POLICIES,
+        {
+            **kind,
+            "kind": "ValidatingAdmissionPolicy",
+            "spec": {
+                "matchConstraints": {"resourceRules": RULES},
+                "validations": [{"expression": "false", "message": "not today"}],
+            },
+        },
+    )
+    binding = cluster.create(
+        BINDINGS,
+        {
+            **kind,
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "spec": {"policyName": "no.test.example", "validationActions": ["Deny"]},
+        },
+    )
+    try:
+        until(lambda: not _takes_runs(cluster), 20, "the policy counts")
+        yield
+    finally:
+        cluster.delete(f"{BINDINGS}/no.test.example", uid=binding["metadata"]["uid"])
+        cluster.delete(f"{POLICIES}/no.test.example", uid=policy["metadata"]["uid"])
+
+
+def _takes_runs(cluster: Cluster) -> bool:
+    """Ask with a dry run whether the API server would take a run now."""
+    body = {"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "metadata": {"name": "probe"}, "spec": {}}
+    try:
+        cluster.create(f"{paths.pipeline_runs(RUNS)}?dryRun=All", body)
+    except ExecutorError:
+        return False
+    return True
