@@ -43,6 +43,7 @@ def stack_factory(request: pytest.FixtureRequest) -> Iterator[StackFactory]:
         if kubeconfig is None:
             cluster: LocalCluster = request.getfixturevalue("full_cluster" if mover is Tekton.REAL else "api_cluster")
             kubeconfig, login = cluster.kubeconfig, _executor_login(cluster)
+        clear(str(kubeconfig))  # tests without an executor leave executions behind
         asked = StackRequest(
             name=f"test-{os.getpid()}-{len(started)}",
             kubeconfig=str(kubeconfig),
