@@ -67,7 +67,13 @@ def test_ended_in_the_middle_it_leaves_no_process(tmp_path: Path, number: signal
     log = tmp_path / "demo.out"
     with log.open("wb") as output:
         demo = subprocess.Popen(
-            [WFE, "demo"], env=environment(tmp_path / "state"), stdout=output, stderr=output, start_new_session=True
+            [WFE, "demo"],
+            env=environment(tmp_path / "state"),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            # A shell starts what it puts into the background with SIGINT ignored, and that is inherited.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     until(lambda: "docs/samples/restart.yaml" in log.read_text(), 300, "the first sample is applied")
     assert left_behind(tmp_path / "state")

@@ -52,6 +52,12 @@ class Terminal:
         document["spec"] |= changes
         self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(document))
 
+    def runs(self) -> list[dict[str, Any]]:
+        found: dict[str, Any] = json.loads(
+            self.kubectl("get", "pipelinerun", "-n", "kubernaut-workflows", "-o", "json")
+        )
+        return list(found["items"])
+
     def status(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.kubectl("get", "wfe", name, "-o", "json"))
         status: dict[str, Any] = found.get("status") or {}
@@ -103,4 +109,4 @@ def clean(terminal: Terminal) -> Iterator[None]:
     """Leave no execution of a test behind: deletion has to work anyhow."""
     yield
     terminal.kubectl("delete", "wfe", "--all", "--timeout=40s")
-    until(lambda: "No resources" in terminal.kubectl("get", "pipelinerun", "-A"), 20, "all runs are gone")
+    until(lambda: terminal.runs() == [], 20, "all runs are gone")

@@ -41,7 +41,7 @@ def test_run_a_remediation_and_watch_it(terminal: Terminal) -> None:
 def test_one_run_with_a_timeout_and_our_labels(terminal: Terminal) -> None:
     terminal.apply("restart.yaml", targetResource="default/deployment/one")
     status = terminal.reaches("restart", "Completed")
-    runs = json.loads(terminal.kubectl("get", "pipelinerun", "-A", "-o", "json"))["items"]
+    runs = terminal.runs()
     assert [run["metadata"]["name"] for run in runs] == [status["pipelineRunRef"]["name"]]
     assert runs[0]["metadata"]["namespace"] == "kubernaut-workflows"
     assert runs[0]["spec"]["timeouts"]["pipeline"]
@@ -100,13 +100,14 @@ def test_deletion_stops_a_run_and_leaves_nothing(terminal: Terminal) -> None:
     terminal.apply("restart.yaml", targetResource="default/deployment/three")
     terminal.reaches("restart", "Running")
     terminal.kubectl("delete", "wfe", "restart", "--timeout=30s")
-    assert "No resources" in terminal.kubectl("get", "pipelinerun", "-A")
+    assert terminal.runs() == []
     terminal.apply("restart-again.yaml", targetResource="default/deployment/three")
     terminal.reaches("restart-again", "Running")
-    task_runs = json.loads(terminal.kubectl("get", "taskrun", "-A", "-o", "json"))["items"]
-    runs = json.loads(terminal.kubectl("get", "pipelinerun", "-A", "-o", "json"))["items"]
-    owners = {owner["uid"] for one in task_runs for owner in one["metadata"]["ownerReferences"]}
-    assert owners <= {run["metadata"]["uid"] for run in runs}, "a TaskRun of the deleted run is taken for the new one's"
+    listed = json.loads(terminal.kubectl("get", "taskrun", "-n", "kubernaut-workflows", "-o", "json"))["items"]
+    owners = {owner["uid"] for one in listed for owner in one["metadata"]["ownerReferences"]}
+    assert owners <= {run["metadata"]["uid"] for run in terminal.runs()}, (
+        "a TaskRun of the deleted run is taken for the new one's"
+    )
     terminal.reaches("restart-again", "Completed")
 
 
