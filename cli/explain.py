@@ -12,7 +12,7 @@ from models.hold import Busy, Free, GateClosed, HoldView, Mine
 from models.instants import format_instant
 from models.keys import Key
 from models.run import Run, TaskRun
-from models.status import ConditionType, FailureReason, Phase
+from models.status import ConditionType, FailureReason, Phase, WaitReason
 
 UNHEEDED: Final = timedelta(seconds=5)
 """How long a due key may lie before somebody should ask where the workers are; the sweep kicks again meanwhile."""
@@ -33,6 +33,7 @@ class World:
     rests_until: datetime | None = None
     due: datetime | None = None
     pass_running: bool = False
+    failed_passes: int = 0
     workers: int | None = None
     run: Run | None = None
     task: TaskRun | None = None
@@ -111,6 +112,12 @@ def _unheeded(execution: Execution, world: World) -> Explanation | None:
         return Explanation(
             f"no worker has taken it for {waited}{running}", "`wfe status` shows the workers and how much is queued"
         )
+    if world.failed_passes > 1:
+        again = f"; the next is at {format_instant(world.due)}" if world.due is not None else ""
+        return Explanation(
+            f"the last {world.failed_passes} looks at it failed{again}",
+            f"the workers' logs say why: look for {execution.key}",
+        )
     unseen = not execution.guarded and world.due is None and not world.pass_running
     if unseen and world.now - execution.created_at > UNHEEDED:
         waited = _span(world.now - execution.created_at)
@@ -130,15 +137,17 @@ def _under_way(execution: Execution, world: World) -> Explanation:
         return _backing_off(execution, status.next_allowed, world)
     if status.phase is Phase.RUNNING:
         return _running(execution, world)
+    created, locked = status.condition(ConditionType.CREATED), status.condition(ConditionType.LOCKED)
+    if status.reason == WaitReason.ENGINE_UNAVAILABLE and created is not None:
+        return Explanation(f"nothing can carry it out: {created.message}", "delete it, or install what it needs")
     match world.hold:
         case Busy() as busy:
             return _in_line(execution, busy, world)
+        case Mine() | Free() | GateClosed() | None if locked is not None:
+            return Explanation(f"it waits ({status.reason}): {locked.message}", "wait; it starts by itself")
         case Mine():
             return Explanation("its target is its own and its run is being created", "")
         case Free() | GateClosed() | None:
-            waiting = status.condition(ConditionType.LOCKED)
-            if waiting is not None:
-                return Explanation(f"it waits ({status.reason}): {waiting.message}", "")
             return Explanation("it is new; a worker takes it within a second", "")
         case _ as never:
             assert_never(never)

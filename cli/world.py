@@ -43,7 +43,7 @@ def look_around(access: Access, execution: Execution) -> World:
 def _ask_redis(access: Access, execution: Execution, world: World) -> World:
     try:
         seen = glance(access.redis, access.settings.redis.prefix, execution.key)
-        world = replace(world, now=seen.now, due=seen.due, pass_running=seen.running)
+        world = replace(world, now=seen.now, due=seen.due, pass_running=seen.running, failed_passes=seen.failed)
         if execution.spec.target:
             world = replace(world, hold=access.holds.look(execution.spec.target, execution.uid))
         if execution.status.pending_facts:

@@ -13,11 +13,15 @@ from tasks.redis_scripts.instants import from_ms, from_us
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """A key in the queue at one instant of Redis TIME. `due` is None when it wants no pass."""
+    """A key in the queue at one instant of Redis TIME. `due` is None when it wants no pass.
+
+    `failed` counts the passes that failed in a row.
+    """
 
     now: datetime
     due: datetime | None
     running: bool
+    failed: int
 
 
 def glance(client: Client, prefix: str, key: Key) -> Glance:
@@ -27,11 +31,13 @@ def glance(client: Client, prefix: str, key: Key) -> Glance:
         pipeline.time()
         pipeline.zscore(f"{prefix}:due", str(key))
         pipeline.zscore(f"{prefix}:running", str(key))
+        pipeline.hget(f"{prefix}:fails", str(key))
         reply: Any = pipeline.execute()
-    (seconds, microseconds), due, until = reply
+    (seconds, microseconds), due, until, failed = reply
     now = from_us(int(seconds) * 1_000_000 + int(microseconds))
     return Glance(
         now=now,
         due=None if due is None else from_ms(int(due)),
         running=until is not None and from_ms(int(until)) > now,
+        failed=int(failed or 0),
     )

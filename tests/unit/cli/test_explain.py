@@ -143,6 +143,34 @@ def test_a_pass_that_runs_now_is_no_missing_worker() -> None:
     assert "worker has taken" not in explain(execution(status={"phase": "Pending"}), world).sentence
 
 
+def test_looks_that_fail_send_to_the_logs() -> None:
+    world = World(now=NOW, hold=Free(), due=later(8), failed_passes=3)
+    told = explain(execution(status={"phase": "Pending"}), world)
+    assert told.sentence == "the last 3 looks at it failed; the next is at 2026-03-01T12:00:08Z"
+    assert "look for default/restart" in told.next_step
+
+
+def test_its_own_target_can_still_be_in_use() -> None:
+    message = "2 TaskRuns or pods of an earlier run of this target are still being removed"
+    status = {
+        "phase": "Pending",
+        "reason": "TargetResourceBusy",
+        "conditions": [condition("ResourceLocked", "True", "TargetResourceBusy", message)],
+    }
+    told = explain(execution(status=status), World(now=NOW, hold=Mine(1, NOW)))
+    assert told.sentence == f"it waits (TargetResourceBusy): {message}"
+
+
+def test_an_engine_that_is_not_there() -> None:
+    message = "engine job is not available in this version of the executor"
+    status = {
+        "phase": "Pending",
+        "reason": "EngineUnavailable",
+        "conditions": [condition("TektonPipelineCreated", "False", "PipelineCreationFailed", message)],
+    }
+    assert message in explain(execution(status=status), World(now=NOW, hold=Free())).sentence
+
+
 def test_never_noticed_by_a_watcher() -> None:
     told = explain(execution(finalizers=[]), World(now=NOW, hold=Free()))
     assert told.sentence == "no watcher has noticed it in the 60s since it was created"
