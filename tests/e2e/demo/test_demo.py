@@ -73,7 +73,7 @@ def test_ended_in_the_middle_it_leaves_no_process(tmp_path: Path, number: signal
             stderr=output,
             start_new_session=True,
             # A shell starts what it puts into the background with SIGINT ignored, and that is inherited.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
         )
     until(lambda: "docs/samples/restart.yaml" in log.read_text(), 300, "the first sample is applied")
     assert left_behind(tmp_path / "state")
