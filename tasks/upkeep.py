@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from datetime import timedelta
 
-from models.errors import Transient
+from models.errors import Conflict, Transient
 from models.keys import Key
 from models.restore import Restored, restore
 from models.run import Run
@@ -103,6 +103,11 @@ def _delete_if_orphaned(parts: Parts, run: Run) -> None:
     """Delete a run whose execution is gone, unless the API server, asked by name, still knows it."""
     key = run.execution_key
     execution = parts.executions.get(key) if key is not None else None
-    if execution is None or execution.uid != run.execution_uid:
+    if execution is not None and execution.uid == run.execution_uid:
+        return
+    try:
         parts.runs.delete(run.name, run.uid)
+    except Conflict as taken:
+        log.info("orphaned run is gone already: %s", taken)
+    else:
         parts.metrics.repaired.labels("run").inc()
