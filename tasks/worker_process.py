@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import socket
 from typing import Any
 
 from celery.signals import setup_logging, worker_init
-from prometheus_client import REGISTRY, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
 
 from models.errors import Misconfigured
+from models.setting_kinds import Address
 from models.settings import Settings
 from tasks.logs import log_json
 from tasks.parts import worker_parts
@@ -32,6 +34,20 @@ def _prepare(sender: Any, **_: Any) -> None:
     except Misconfigured as wrong:
         log.error("misconfigured: %s", wrong)
         raise SystemExit(2) from None
-    address = settings.controller.metrics_addr
-    server, _thread = start_http_server(address.port, address.host or "0.0.0.0", REGISTRY)
+    open_metrics(settings.controller.metrics_addr, REGISTRY)
+
+
+def open_metrics(address: Address, registry: CollectorRegistry) -> int:
+    """Answer /metrics and return the port; no host means every interface, IPv4 and IPv6 where there is both.
+
+    A port that cannot be had ends the process with 2: Celery only logs what a signal's receiver raises, and a worker
+    nobody can measure would go on.
+    """
+    host = address.host or ("::" if socket.has_dualstack_ipv6() else "0.0.0.0")
+    try:
+        server, _thread = start_http_server(address.port, host, registry)
+    except OSError as fault:
+        log.error("misconfigured: controller.metrics_addr=%s:%d: %s", address.host, address.port, fault.strerror)
+        raise SystemExit(2) from None
     log.info("metrics on %s:%d", address.host or "*", server.server_port)
+    return int(server.server_port)

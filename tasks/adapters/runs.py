@@ -5,6 +5,7 @@ Where Tekton's CRDs are not installed there simply are no runs; creating one is 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ from tasks.adapters.cluster import Cluster
 from tasks.adapters.cluster_errors import ResourceAbsent
 
 LABEL_PIPELINE_RUN = "tekton.dev/pipelineRun"
+log = logging.getLogger(__name__)
+
 _ENDED_PODS = ("Succeeded", "Failed")
 
 
@@ -37,7 +40,13 @@ class TektonRuns:
         """Yield every run that carries our label."""
         try:
             listed = self._cluster.list(paths.pipeline_runs(self._namespace), label_selector=LABEL_EXECUTION)
-            yield from map(read_run, listed)
+            for document in listed:
+                try:
+                    yield read_run(document)
+                except (AttributeError, KeyError, TypeError, ValueError):
+                    # A PipelineRun's status has no schema; one that somebody filled with nonsense must not keep
+                    # Redis from being restored for all others.
+                    log.exception("unreadable run %s", document.get("metadata", {}).get("name"))
         except ResourceAbsent:
             return
 

@@ -6,8 +6,9 @@ import json
 from dataclasses import replace
 
 from models.audit import event_id, pending_events
+from models.decide import decide
 from models.status import Fact, FactType, Phase
-from tests.unit.rules.builders import NOW, UID, ended, execution, running
+from tests.unit.rules.builders import MINE, NOW, POLICY, UID, ended, execution, running, seen, status_of, succeeded
 
 STARTED = Fact(FactType.STARTED, 1, NOW)
 
@@ -36,3 +37,12 @@ def test_end_tells_the_end() -> None:
 def test_correlation_prefers_the_label() -> None:
     labelled = execution(replace(running(), pending_facts=(STARTED,)), labels={"kubernaut.ai/correlation-id": "rr-1"})
     assert pending_events(labelled)[0].body["correlation_id"] == "rr-1"
+
+
+def test_every_end_is_written_together_with_its_fact() -> None:
+    ends = {
+        FactType.COMPLETED: decide(execution(running()), seen(MINE, run=succeeded()), NOW, policy=POLICY),
+        FactType.FAILED: decide(execution(running()), seen(MINE), NOW, policy=POLICY),
+    }
+    for kind, actions in ends.items():
+        assert kind in {fact.type for fact in status_of(actions).pending_facts}

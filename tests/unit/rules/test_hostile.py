@@ -90,6 +90,11 @@ def test_timeout_is_rounded_up_because_zero_is_endless(text: str, given: int) ->
     assert parse_duration(manifest["spec"]["timeouts"]["pipeline"]) == timedelta(seconds=given)
 
 
+def test_run_has_no_owner_reference() -> None:
+    """Its owner lives in another namespace: the garbage collector would take the run for an orphan and delete it."""
+    assert "ownerReferences" not in pipeline_run(execution(), 1, 7, POLICY)["metadata"]
+
+
 @pytest.mark.parametrize("text", ["0s" * 100_000, "1" * 5_000 + "h", "-" + "1h" * 100_000, "0." + "0" * 100_000 + "s"])
 def test_endless_duration_text_is_refused_in_one_short_line(text: str) -> None:
     fault = find_fault(spec(timeout=text))
