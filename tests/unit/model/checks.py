@@ -52,6 +52,7 @@ class Checks:
     excused: dict[str, datetime] = field(default_factory=dict)
     highest_fence: int = 0
     leaving: set[str] = field(default_factory=set)
+    gone: dict[str, datetime] = field(default_factory=dict)
     late_runs: set[str] = field(default_factory=set)
     robbed: set[str] = field(default_factory=set)
     given: dict[str, datetime] = field(default_factory=dict)
@@ -78,6 +79,7 @@ class Checks:
             if after is not None and _going(after):
                 self.leaving.add(after["metadata"]["uid"])
             if after is None and before is not None:
+                self.gone[before["metadata"]["uid"]] = self.now()
                 self._execution_gone(read_execution(before))
             elif before is not None and after is not None and before.get("status") != after.get("status"):
                 self._status_written(read_execution(before), read_execution(after))
@@ -162,7 +164,8 @@ class Checks:
         claim(deleted is not None, "an execution vanished that nobody deleted")
         self.pardoned.add(uid)
         for run in self.runs():
-            claim(run.execution_uid != uid, f"I7 {execution.key} is gone and its run {run.uid} stands")
+            theirs = run.execution_uid == uid and run.uid not in self.late_runs and self.stalled() < STALL
+            claim(not theirs, f"I7 {execution.key} is gone and its run {run.uid} stands")
         late = self.stalled() > STALL or (uid in self.given and self.now() < self.given[uid] + STALL)
         if self.room.epoch and execution.guarded and not late:
             claim(uid not in self.room.owners, f"I7 {execution.key} is gone and still holds or waits in Redis")
@@ -206,7 +209,8 @@ class Checks:
         execution, now = self.living(run.execution_uid), self.now()
         if execution is None:
             done = run.succeeded is not None and now >= (run.ended_at or now) + self.policy.cooldown
-            leaving = run.execution_uid in self.leaving
+            gone = self.gone.get(run.execution_uid)  # by force, while its own pass was deleting the run
+            leaving = run.execution_uid in self.leaving or (gone is not None and now < gone + STALL)
             claim(done or leaving, f"I6 deleted the orphan {run.uid} before it rested")
             return
         if execution.deleted_at is not None or run.attempt < execution.next_attempt or run.uid in self.late_runs:

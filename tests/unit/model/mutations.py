@@ -19,8 +19,8 @@ from models import audit, execution, restore, run
 from models.rules import begin, ending, follow, leave, rest, waiting
 from tasks import delivery, upkeep
 from tasks.adapters.executions import ClusterExecutions
-from tasks.adapters.runs import TektonRuns
 from tasks.passes import act, reconcile
+from tests.unit.model.api_server import ModelCluster
 from tests.unit.model.room import ModelQueue
 from tests.unit.model.room_holds import ModelHolds
 
@@ -34,6 +34,7 @@ class Mutation:
     function: str
     old: str
     new: str
+    eager: tuple[str, ...] = ()
 
     @contextmanager
     def planted(self) -> Iterator[None]:
@@ -56,7 +57,7 @@ class Mutation:
 
 
 MUTATIONS = (
-    Mutation("release without the fence", ModelHolds, "release", " or hold.fence != fence", ""),
+    Mutation("release without the fence", ModelHolds, "release", " or hold.fence != fence", "", eager=("_unlock",)),
     Mutation("take behind a closed gate", ModelHolds, "take", "if not room.epoch:", "if False:"),
     Mutation(
         "take past the head of the line",
@@ -83,14 +84,20 @@ MUTATIONS = (
     Mutation("status written without compare-and-set", ClusterExecutions, "patch_status", '"metadata": {', '"m": {'),
     Mutation(
         "delete whatever has the name",
-        TektonRuns,
+        ModelCluster,
         "delete",
-        "uid=uid)",
-        "uid=(self.get(name) or type('R', (), {'uid': uid})).uid)",
+        'if before["metadata"]["uid"] != uid:',
+        "if False:",
+        eager=("_delete_run",),
     ),
     Mutation("adopt another's run", run.Run, "ownership", "else Ownership.ANOTHERS", "else Ownership.OURS"),
     Mutation(
-        "the loser deletes the winner's run", begin, "create_or_adopt", "YieldTarget(mine.fence)", "DeleteRun(run.uid)"
+        "the loser deletes the winner's run",
+        begin,
+        "create_or_adopt",
+        "YieldTarget(mine.fence)",
+        "DeleteRun(run.uid)",
+        ("_unlock",),
     ),
     Mutation(
         "delete a foreign run",

@@ -23,8 +23,8 @@ RUNS = "runs"
 class Operator:
     """Each act is one call at the API server or Redis; it returns its words for the trace."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, world: World, eager: tuple[str, ...] = ()) -> None:
+        self._world, self._eager = world, eager
         self._number = 0
         self._looked: list[tuple[str, str, int]] = []
 
@@ -39,8 +39,8 @@ class Operator:
             self._force_phase: 0.4,
             self._unlock: 1.2,
         }
-        chosen = self._world.rng.choices(list(acts), list(acts.values()))[0]
-        return chosen()
+        weights = [weight * (12 if act.__name__ in self._eager else 1) for act, weight in acts.items()]
+        return self._world.rng.choices(list(acts), weights)[0]()
 
     def _create(self) -> str:
         world, rng = self._world, self._world.rng

@@ -8,14 +8,16 @@ import time
 import traceback
 
 from tests.unit.model.checks import Violation
-from tests.unit.model.world import World
+from tests.unit.model.world import Disturbance, World
 
 STEPS = 1_500
 
 
-def play(seed: int, steps: int = STEPS) -> tuple[int, str]:
+def play(
+    seed: int, steps: int = STEPS, disturbance: Disturbance | None = None, eager: tuple[str, ...] = ()
+) -> tuple[int, str]:
     """Run one seed; return the steps it took and the story of what went wrong, empty when nothing did."""
-    world = World(seed)
+    world = World(seed, disturbance, eager)
     try:
         world.run(steps)
     except Violation as found:

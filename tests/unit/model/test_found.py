@@ -169,6 +169,16 @@ def test_resync_wakes_a_holder_that_has_nothing_left_to_do(world: World) -> None
     assert world.room.holds == {}
 
 
+def test_resync_that_finds_an_orphans_name_taken_goes_on(world: World) -> None:
+    created(world)
+    taken: Any = world.build_parts(cast("Any", Direct()))
+    orphan = replace(builders.run(owner="gone"), uid="run-gone")
+    body = {"metadata": {"name": orphan.name}}
+    world.cluster.create(paths.pipeline_runs(POLICY.namespace), body)
+    upkeep._delete_if_orphaned(taken, orphan)
+    assert len(world.checks.runs()) == 1
+
+
 def test_second_wait_in_line_after_a_failed_attempt_is_a_fact_of_its_own() -> None:
     tried = builders.execution(Status(attempt=1, failures=1, next_allowed=builders.NOW, fence=3))
     status = builders.status_of(decide(tried, builders.seen(builders.BUSY), builders.NOW, policy=builders.POLICY))

@@ -86,7 +86,10 @@ class Message:
 class World:
     """Everything of one seed."""
 
-    def __init__(self, seed: int, disturbance: Disturbance | None = None, workers: int = 3) -> None:
+    def __init__(
+        self, seed: int, disturbance: Disturbance | None = None, eager: tuple[str, ...] = (), workers: int = 3
+    ) -> None:
+        """`eager` names what the operator does far more often than otherwise."""
         self.rng = random.Random(seed)
         self.chaos = disturbance or Disturbance()
         self.time_us = START_US
@@ -114,7 +117,7 @@ class World:
         self.parts = {worker.name: self.build_parts(worker) for worker in self.workers}
         self.watcher_actor = Actor("watcher", self._around)
         self.watcher = ModelWatcher(self.cluster, self.build_parts(self.watcher_actor).publisher, self.now, POLICY)
-        self.operator = Operator(self)
+        self.operator = Operator(self, eager)
         self.actors = [*self.workers, self.watcher_actor]
 
     # -- time
@@ -335,6 +338,8 @@ class World:
                     auditing.flush(parts)
         except Transient as fault:
             self.say(f"{worker.name}: task failed: {fault}")
+        except Exception as fault:
+            raise Violation(f"{message.task} raised {type(fault).__name__}: {fault}") from fault
         except Crashed:
             if self.rng.random() < 0.5:  # not acknowledged: Redis gives it to another worker later
                 self.messages.append(Message(message.task, message.argument, self.time_us + 20 * SECOND))
