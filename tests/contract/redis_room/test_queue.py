@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import cast
 
 import pytest
 
@@ -206,3 +207,5 @@ def test_now_is_the_time_of_redis(redis_client: Client) -> None:
     earlier, later = queue.now(), queue.now()
     assert earlier.utcoffset() == timedelta()
     assert earlier < later < earlier + SECOND
+    seconds, _ = cast("tuple[int, int]", redis_client.time())
+    assert abs(later.timestamp() - seconds) < 2
