@@ -87,7 +87,12 @@ def _claim(execution: Execution, run: Run | None, now: datetime, policy: Policy)
 def _still_holds(execution: Execution, now: datetime, policy: Policy) -> bool:
     if not execution.status.phase.terminal:
         return True
-    until = rest_until(execution.status, policy)
+    status = execution.status
+    if (
+        status.completed_at is None
+    ):  # somebody forced its phase: the cooldown counts from the repair that is still to come
+        return status.attempt > 0 and bool(status.run_name or status.failures)
+    until = rest_until(status, policy)
     return until is not None and now < until
 
 
