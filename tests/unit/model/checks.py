@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from models.audit import event_id
@@ -51,6 +51,7 @@ class Checks:
     pardoned: set[str] = field(default_factory=set)
     excused: dict[str, datetime] = field(default_factory=dict)
     highest_fence: int = 0
+    wiped_at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     leaving: set[str] = field(default_factory=set)
     gone: dict[str, datetime] = field(default_factory=dict)
     late_runs: set[str] = field(default_factory=set)
@@ -180,7 +181,9 @@ class Checks:
         if self.writer() == FORCE:
             return
         now, target = self.now(), run.target
-        late = self.stalled() > STALL  # decided on, then stopped on its way out: nobody can take it back
+        late = (
+            self.stalled() > STALL or self.now() - self.stalled() < self.wiped_at
+        )  # decided on, then stopped on its way out: nobody can take it back
         pods = [p for p in self.tekton.live_pods(run.name) if not p["metadata"]["name"].endswith(run.uid)]
         claim(not pods or late or self._excused(target), f"I1 {run.name} created while a pod of the run before lives")
         if late:

@@ -179,6 +179,13 @@ def test_resync_that_finds_an_orphans_name_taken_goes_on(world: World) -> None:
     assert len(world.checks.runs()) == 1
 
 
+@pytest.mark.parametrize("status", [builders.running(), Status(attempt=1, failures=1, fence=7)])
+def test_forced_end_that_is_not_repaired_yet_keeps_its_target_over_an_emptied_redis(status: Status) -> None:
+    forced = builders.execution(replace(status, phase=Phase.FAILED, completed_at=None))
+    found = restore([forced], [], builders.NOW, builders.POLICY)
+    assert [hold.owner.uid for hold in found.holds] == [forced.uid]
+
+
 def test_second_wait_in_line_after_a_failed_attempt_is_a_fact_of_its_own() -> None:
     tried = builders.execution(Status(attempt=1, failures=1, next_allowed=builders.NOW, fence=3))
     status = builders.status_of(decide(tried, builders.seen(builders.BUSY), builders.NOW, policy=builders.POLICY))

@@ -278,6 +278,7 @@ class World:
             return
         if self.rng.random() < self.chaos.wipe:
             self.room.wipe()
+            self.checks.wiped_at = self.now()
             self.say("-- Redis is empty")
             if self.rng.random() < 0.5:
                 self.messages.clear()
