@@ -102,8 +102,11 @@ class Supervisor:
         return {state.name: state for state in map(_state, self._call("getAllProcessInfo"))}
 
     def run(self, name: str) -> None:
-        """Start a part without waiting for it; one that runs is left alone."""
-        self._call("startProcess", name, False, ignored=("ALREADY_STARTED",))
+        """Start a part without waiting for it; one that runs is left alone.
+
+        One that has died already (SPAWN_ERROR, "exited too quickly") is seen by its state, as when it dies a moment later.
+        """
+        self._call("startProcess", name, False, ignored=("ALREADY_STARTED", "SPAWN_ERROR"))
 
     def halt(self, name: str) -> None:
         """Stop a part and wait until it has ended; it stays stopped."""
