@@ -104,7 +104,7 @@ class Supervisor:
     def run(self, name: str) -> None:
         """Start a part without waiting for it; one that runs is left alone.
 
-        One that has died already (SPAWN_ERROR, "exited too quickly") is seen by its state, as when it dies a moment later.
+        One that has died already (SPAWN_ERROR, "exited too quickly") is seen by its state, like one that dies later.
         """
         self._call("startProcess", name, False, ignored=("ALREADY_STARTED", "SPAWN_ERROR"))
 
