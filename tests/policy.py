@@ -16,7 +16,14 @@ from hypothesis import HealthCheck, settings
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 # The machine is shared and the first example often pays for an import: time is no verdict on a property.
-settings.register_profile("house", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+# Where others wait for the result the same examples are tried each time; on a desk new ones are.
+settings.register_profile(
+    "house",
+    deadline=None,
+    print_blob=True,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("house")
 
 
