@@ -67,17 +67,28 @@ def delete_task_runs(client: Client, namespace: str, names: Iterable[str], owner
 
 
 def _create_task_run(client: Client, course: Course, document: Document) -> None:
-    try:
-        _persist(client, "POST", _task_runs(course.namespace), document)
-    except Abandoned as refused:
-        if not isinstance(refused.__cause__, Refused) or refused.__cause__.status != CONFLICT:
-            raise
-        # Ours from before a restart of the player, or one that an earlier run of this name left behind.
-        path = f"{_task_runs(course.namespace)}/{document['metadata']['name']}"
-        found = _persist(client, "GET", path, None)
-        if _owner(found) != course.uid:
-            _delete(client, path, found)
+    """Create a TaskRun, in place of one that an earlier run of this name left behind."""
+    path = f"{_task_runs(course.namespace)}/{document['metadata']['name']}"
+    while True:
+        try:
             _persist(client, "POST", _task_runs(course.namespace), document)
+            return
+        except Abandoned as refused:
+            if _status_of(refused) != CONFLICT:
+                raise
+        try:
+            found = _persist(client, "GET", path, None)
+            if _owner(found) == course.uid:
+                return  # ours, from before a restart of the player
+            _delete(client, path, found)
+        except Abandoned as gone:
+            # Whoever plays the earlier run's end was faster: the name is free now, or another's again.
+            if _status_of(gone) not in (NOT_FOUND, CONFLICT):
+                raise
+
+
+def _status_of(abandoned: Abandoned) -> int:
+    return abandoned.__cause__.status if isinstance(abandoned.__cause__, Refused) else 0
 
 
 def _owner(task_run: Mapping[str, Any]) -> str:

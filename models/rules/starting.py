@@ -37,10 +37,13 @@ def start(execution: Execution, observed: Observed, run: Run, mine: Mine, now: d
     new = new.with_condition(ConditionType.CREATED, True, "PipelineCreated", message, now)
     new = new.with_condition(ConditionType.RUNNING, True, "PipelineStarted", f"attempt {attempt} handed to Tekton", now)
     new = new.with_fact(FactType.STARTED, attempt, now)
+    # An adopted run may have ended before this pass: the event of its end is spent, nobody will tell us again.
+    again = (WakeAt(now),) if run.succeeded is not None else ()
     return (
         *write(execution, observed, new, now),
         EmitEvent(EventReason.RUN_CREATED, f"{message} (attempt {attempt})", attempt),
         WakeLine(),
+        *again,
     )
 
 

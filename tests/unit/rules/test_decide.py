@@ -28,6 +28,7 @@ from models.decide import decide
 from models.execution import Engine
 from models.failure import refusal
 from models.hold import Busy, Free, GateClosed, HoldView
+from models.run import Run
 from models.status import ConditionType, Fact, FactType, FailureReason, Phase, Status, WaitReason
 from models.target import run_name
 from tests.unit.rules.builders import (
@@ -171,6 +172,17 @@ def test_closed_gate_lets_nothing_be_taken(phase_status: Status) -> None:
 def test_our_run_is_adopted_after_a_crash() -> None:
     status = status_of(decide(execution(), seen(MINE, run=run(succeeded=None)), NOW, policy=POLICY))
     assert (status.phase, status.attempt) == (Phase.RUNNING, 1)
+
+
+@pytest.mark.parametrize("found", [succeeded(), failed()])
+def test_an_adopted_run_that_has_ended_meanwhile_is_looked_at_again_at_once(found: Run) -> None:
+    """The event of its end came to the pass that adopts it: nobody will tell of it a second time."""
+    assert WakeAt(NOW) in decide(execution(), seen(MINE, run=found), NOW, policy=POLICY)
+
+
+def test_an_adopted_run_that_goes_on_costs_no_further_look() -> None:
+    acted = decide(execution(), seen(MINE, run=run()), NOW, policy=POLICY)
+    assert not [action for action in acted if isinstance(action, WakeAt)]
 
 
 def test_run_of_a_living_execution_means_busy() -> None:
