@@ -25,10 +25,14 @@ class EventReason(StrEnum):
     QUEUED = "Queued"
     RETRY_SCHEDULED = "RetryScheduled"
     RETRIES_EXHAUSTED = "RetriesExhausted"
+    SKIPPED = "Skipped"
+    BLOCK_CLEARED = "BlockCleared"
+    CANCELLED = "Cancelled"
+    CLEANUP_FAILED = "CleanupFailed"
 
     @property
     def warning(self) -> bool:
-        return self in (EventReason.FAILED, EventReason.RETRIES_EXHAUSTED)
+        return self in (EventReason.FAILED, EventReason.RETRIES_EXHAUSTED, EventReason.CLEANUP_FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,13 @@ class CreateRun:
 @dataclass(frozen=True, slots=True)
 class DeleteRun:
     """Delete exactly the run with this uid."""
+
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRun:
+    """Ask exactly the run with this uid to end gently."""
 
     uid: str
 
@@ -119,6 +130,7 @@ Action = (
     | YieldTarget
     | CreateRun
     | DeleteRun
+    | CancelRun
     | PatchStatus
     | BufferFacts
     | EmitEvent
@@ -128,4 +140,4 @@ Action = (
     | ReleaseTarget
     | RemoveFinalizer
 )
-LEARNING = (AddFinalizer, TakeTarget, YieldTarget, CreateRun, DeleteRun)
+LEARNING = (AddFinalizer, TakeTarget, YieldTarget, CreateRun, DeleteRun, CancelRun)

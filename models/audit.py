@@ -31,6 +31,9 @@ _PHASE_OF = {
     FactType.SKIPPED: Phase.SKIPPED,
     FactType.QUEUED: Phase.PENDING,
     FactType.RETRYING: Phase.PENDING,
+    FactType.BLOCK_CLEARED: Phase.FAILED,
+    FactType.CANCELLED: Phase.FAILED,
+    FactType.UNLOCKED: Phase.FAILED,
 }
 
 

@@ -25,6 +25,12 @@ ANNOTATION_UID = f"{GROUP}/execution-uid"
 ANNOTATION_ATTEMPT = f"{GROUP}/attempt"
 ANNOTATION_FENCE = f"{GROUP}/lock-fence"
 
+ASK_CANCEL = f"{GROUP}/cancel"
+ASK_CLEAR = f"{GROUP}/clear-execution-block"
+ASK_UNLOCK = f"{GROUP}/unlock"
+REQUESTED_BY = f"{GROUP}/requested-by"
+"""Annotations by which a person asks something of an execution; the value of each ask is the reason."""
+
 _LABEL_MAX = 63
 _LABEL_HEAD = 54
 _INVALID = re.compile(r"[^A-Za-z0-9_.-]")

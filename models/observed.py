@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from models.execution import Execution
 from models.failure import Refusal
+from models.freeze import Freeze
 from models.hold import HoldView
 from models.run import Run, TaskRun
 
@@ -16,9 +18,11 @@ class Observed:
 
     `run` is the run that has the target's name, whoever owns it; None when there is none, or when a first attempt has
     not looked yet (the API server's refusal of a second run of that name is the last word anyhow).
-    `refusal` is the answer to a creation within this pass. `holder_rests_until` is the end of the holder's cooldown
-    when the target is held by an execution that has ended. `acknowledged` are ids of audit events that DataStorage
-    confirmed. `remains` counts what runs of this name that are gone left behind:
+    `refusal` is the answer to a creation within this pass. `holder` is the execution that holds the target while
+    we do not, as the API server knows it now. `acknowledged` are ids of audit events that DataStorage confirmed,
+    `refused_facts` those it will never take, with what it said. `frozen` is the freeze in force. `engine_available`
+    says whether the API server knows the kind of our run, `requester_verified` whether admission makes sure that the
+    requested-by annotation names its author. `remains` counts what runs of this name that are gone left behind:
     TaskRuns, and pods that have not ended. A new run of the same name would take such a TaskRun for its own.
     """
 
@@ -27,6 +31,10 @@ class Observed:
     run_owner_lives: bool = False
     task_runs: tuple[TaskRun, ...] = ()
     refusal: Refusal | None = None
-    holder_rests_until: datetime | None = None
+    holder: Execution | None = None
     remains: int = 0
     acknowledged: frozenset[str] = frozenset()
+    refused_facts: Mapping[str, str] = field(default_factory=dict)
+    frozen: Freeze | None = None
+    engine_available: bool = True
+    requester_verified: bool = False

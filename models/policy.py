@@ -16,7 +16,9 @@ class Policy:
     service_account: str = "kubernaut-workflow-runner"
     cooldown: timedelta = timedelta(minutes=5)
     default_timeout: timedelta = timedelta(minutes=30)
+    cancel_timeout: timedelta = timedelta(seconds=60)
     concurrency: ConcurrencyPolicy = ConcurrencyPolicy.WAIT
+    block_after_failure: bool = True
     backoff_base: timedelta = timedelta(seconds=30)
     backoff_cap: timedelta = timedelta(minutes=15)
     backoff_multiplier: float = 2.0

@@ -49,6 +49,23 @@ class WaitReason(StrEnum):
     ENGINE_UNAVAILABLE = "EngineUnavailable"
 
 
+class SkipReason(StrEnum):
+    """Why an execution whose policy is Skip was not run (CONTRACT 1, skipDetails)."""
+
+    RESOURCE_BUSY = "ResourceBusy"
+    RECENTLY_REMEDIATED = "RecentlyRemediated"
+    EXHAUSTED_RETRIES = "ExhaustedRetries"
+    PREVIOUS_FAILED = "PreviousExecutionFailed"
+
+
+class ClearMethod(StrEnum):
+    """How a block was cleared; the CRD's closed set. We write Annotation only."""
+
+    ANNOTATION = "Annotation"
+    API_ENDPOINT = "APIEndpoint"
+    STATUS_FIELD = "StatusField"
+
+
 class FactType(StrEnum):
     """What an audit event can tell; the value is its `event_type`."""
 
@@ -58,6 +75,9 @@ class FactType(StrEnum):
     SKIPPED = "workflow.skipped"
     QUEUED = "workflow.queued"
     RETRYING = "workflow.retrying"
+    BLOCK_CLEARED = "workflow.block_cleared"
+    CANCELLED = "workflow.cancelled"
+    UNLOCKED = "workflow.unlocked"
 
 
 class ConditionType(StrEnum):
@@ -126,6 +146,41 @@ class FailureDetails:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SkipDetails:
+    """Why an execution was skipped, and for whom: `holder` is the execution that has the target, by name."""
+
+    reason: SkipReason
+    message: str
+    skipped_at: datetime
+    holder: str
+    workflow_id: str
+    target: str
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    outcome: str = ""
+    cooldown_remaining: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a person asked of an execution: when we saw it, who and why. `by` may start with `unverified:`."""
+
+    at: datetime
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clearance:
+    """Who lifted the block of a failed execution, when and why. `by` starts with `unverified:` where nobody vouched."""
+
+    at: datetime | None
+    by: str
+    reason: str
+    method: ClearMethod
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """The fields of the status that the executor writes."""
 
@@ -145,6 +200,10 @@ class Status:
     pending_facts: tuple[Fact, ...] = ()
     queue: QueuePlace | None = None
     fence: int | None = None
+    skip: SkipDetails | None = None
+    clearance: Clearance | None = None
+    cancellation: Request | None = None
+    unlock: Request | None = None
 
     def condition(self, kind: ConditionType) -> Condition | None:
         """Return the condition of a type, None while it was never set."""

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 from models.hold import read_fence
 from models.instants import format_instant, read_instant
 from models.status import (
+    Clearance,
+    ClearMethod,
     Condition,
     Fact,
     FactType,
@@ -20,7 +22,10 @@ from models.status import (
     FailureReason,
     Phase,
     QueuePlace,
+    Request,
     RunStatus,
+    SkipDetails,
+    SkipReason,
     Status,
 )
 
@@ -68,6 +73,10 @@ def status_document(status: Status) -> dict[str, Any]:
         "audit": {"pending": [_fact_document(f) for f in status.pending_facts]} if status.pending_facts else None,
         "queue": _queue_document(status.queue),
         "lock": {"fence": status.fence} if status.fence is not None else None,
+        "skipDetails": _skip_document(status.skip),
+        "blockClearance": _clearance_document(status.clearance),
+        "cancellation": _request_document(status.cancellation),
+        "unlock": _request_document(status.unlock),
     }
     return _set_only(fields)
 
@@ -128,6 +137,53 @@ def _queue_document(place: QueuePlace | None) -> dict[str, Any] | None:
     return {"position": place.position, "holder": place.holder, "since": format_instant(place.since)}
 
 
+def _skip_document(skip: SkipDetails | None) -> dict[str, Any] | None:
+    """Write whom the execution met: one that was going on, or one that had ended."""
+    if skip is None:
+        return None
+    met: dict[str, Any] = {"name": skip.holder, "workflowId": skip.workflow_id, "targetResource": skip.target}
+    conflicting = recent = None
+    if skip.ended_at is not None:
+        recent = _set_only(
+            {
+                **met,
+                "completedAt": format_instant(skip.ended_at),
+                "outcome": skip.outcome,
+                "cooldownRemaining": skip.cooldown_remaining or None,
+            }
+        )
+    elif skip.started_at is not None:
+        conflicting = {**met, "startedAt": format_instant(skip.started_at)}
+    return _set_only(
+        {
+            "reason": skip.reason.value,
+            "message": skip.message,
+            "skippedAt": format_instant(skip.skipped_at),
+            "conflictingWorkflow": conflicting,
+            "recentRemediation": recent,
+        }
+    )
+
+
+def _request_document(request: Request | None) -> dict[str, Any] | None:
+    if request is None:
+        return None
+    return {"at": format_instant(request.at), "by": request.by, "reason": request.reason}
+
+
+def _clearance_document(clearance: Clearance | None) -> dict[str, Any] | None:
+    if clearance is None:
+        return None
+    return _set_only(
+        {
+            "clearedAt": _instant(clearance.at),
+            "clearedBy": clearance.by,
+            "clearReason": clearance.reason,
+            "clearMethod": clearance.method.value,
+        }
+    )
+
+
 def _instant(instant: datetime | None) -> str | None:
     return None if instant is None else format_instant(instant)
 
@@ -156,6 +212,10 @@ def read_status(document: Mapping[str, Any]) -> Status:
         pending_facts=_read_facts((document.get("audit") or {}).get("pending")),
         queue=_read_queue(document.get("queue")),
         fence=read_fence((document.get("lock") or {}).get("fence")),
+        skip=_read_skip(document.get("skipDetails")),
+        clearance=_read_clearance(document.get("blockClearance")),
+        cancellation=_read_request(document.get("cancellation")),
+        unlock=_read_request(document.get("unlock")),
     )
 
 
@@ -218,6 +278,46 @@ def _read_queue(document: Mapping[str, Any] | None) -> QueuePlace | None:
     if not document or since is None:
         return None
     return QueuePlace(document.get("position") or 0, document.get("holder") or "", since)
+
+
+def _read_skip(document: Mapping[str, Any] | None) -> SkipDetails | None:
+    reason = _member(SkipReason, (document or {}).get("reason"))
+    skipped_at = read_instant((document or {}).get("skippedAt"))
+    if not document or reason is None or skipped_at is None:
+        return None
+    recent = document.get("recentRemediation") or {}
+    met = recent or document.get("conflictingWorkflow") or {}
+    return SkipDetails(
+        reason=reason,
+        message=document.get("message") or "",
+        skipped_at=skipped_at,
+        holder=met.get("name") or "",
+        workflow_id=met.get("workflowId") or "",
+        target=met.get("targetResource") or "",
+        started_at=read_instant(met.get("startedAt")),
+        ended_at=read_instant(met.get("completedAt")),
+        outcome=met.get("outcome") or "",
+        cooldown_remaining=met.get("cooldownRemaining") or "",
+    )
+
+
+def _read_request(document: Mapping[str, Any] | None) -> Request | None:
+    at = read_instant((document or {}).get("at"))
+    if not document or at is None:
+        return None
+    return Request(at=at, by=document.get("by") or "", reason=document.get("reason") or "")
+
+
+def _read_clearance(document: Mapping[str, Any] | None) -> Clearance | None:
+    """Read a clearance, ours or one that somebody wrote into the status."""
+    if not document:
+        return None
+    return Clearance(
+        at=read_instant(document.get("clearedAt")),
+        by=document.get("clearedBy") or "",
+        reason=document.get("clearReason") or "",
+        method=_member(ClearMethod, document.get("clearMethod")) or ClearMethod.STATUS_FIELD,
+    )
 
 
 def _count(value: object) -> int:

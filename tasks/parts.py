@@ -15,6 +15,7 @@ from tasks.adapters.cluster import Cluster
 from tasks.adapters.datastorage import AuditClient
 from tasks.adapters.executions import ClusterExecutions
 from tasks.adapters.runs import TektonRuns
+from tasks.adapters.surroundings import ClusterSurroundings
 from tasks.metrics import Metrics
 from tasks.ports import Ports
 from tasks.publish import Publisher
@@ -38,10 +39,13 @@ class Parts:
     runs: TektonRuns
     audit: AuditClient
     metrics: Metrics
+    surroundings: ClusterSurroundings
 
     @property
     def ports(self) -> Ports:
-        return Ports(self.executions, self.runs, self.holds, self.outbox, self.publisher, self.metrics)
+        return Ports(
+            self.executions, self.runs, self.holds, self.outbox, self.publisher, self.metrics, self.surroundings
+        )
 
 
 def build_parts(settings: Settings, celery: Celery, registry: CollectorRegistry) -> Parts:
@@ -61,6 +65,7 @@ def build_parts(settings: Settings, celery: Celery, registry: CollectorRegistry)
         runs=TektonRuns(cluster, settings.execution.namespace),
         audit=AuditClient(settings.audit.datastorage_url, settings.audit.timeout),
         metrics=Metrics(registry),
+        surroundings=ClusterSurroundings(),
     )
 
 
@@ -72,7 +77,9 @@ def policy_of(settings: Settings) -> Policy:
         service_account=execution.service_account,
         cooldown=execution.cooldown_period,
         default_timeout=execution.default_timeout,
+        cancel_timeout=execution.cancel_timeout,
         concurrency=execution.concurrency_policy,
+        block_after_failure=execution.block_after_execution_failure,
         backoff_base=backoff.base_cooldown,
         backoff_cap=backoff.max_cooldown,
         backoff_multiplier=backoff.multiplier,

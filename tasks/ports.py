@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from models.actions import EmitEvent
-from models.execution import Execution
+from models.execution import Engine, Execution
+from models.freeze import Freeze
 from models.hold import HoldView, Owner
 from models.keys import Key
 from models.run import Run, TaskRun
@@ -38,7 +39,8 @@ class Runs(Protocol):
     """Runs in the execution namespace.
 
     `create` raises AlreadyExists, or Permanent with the API server's reason when it refuses. `delete` touches only
-    the run with that uid and returns what is left of it (terminating), None when it is gone. `remains` counts TaskRuns,
+    the run with that uid and returns what is left of it (terminating), None when it is gone. `cancel` asks the run with
+    that uid to end gently and returns it, None when it is gone. `remains` counts TaskRuns,
     and pods that have not ended, of runs of a name.
     """
 
@@ -49,6 +51,8 @@ class Runs(Protocol):
     def create(self, manifest: dict[str, Any]) -> Run: ...
 
     def delete(self, name: str, uid: str) -> Run | None: ...
+
+    def cancel(self, name: str, uid: str) -> Run | None: ...
 
     def task_runs(self, run: Run) -> tuple[TaskRun, ...]: ...
 
@@ -103,6 +107,21 @@ class Clock(Protocol):
     def now(self) -> datetime: ...
 
 
+class Surroundings(Protocol):
+    """What is true of the whole cluster. Answers come from memory and are at most a few seconds old.
+
+    `freeze` is the freeze in force; it raises Transient when nothing is known for too long, so that nothing starts.
+    `engine_available` says whether the API server serves the kind of run; `requester_verified` whether the admission
+    policy that makes the requested-by annotation true is in force.
+    """
+
+    def freeze(self) -> Freeze | None: ...
+
+    def engine_available(self, engine: Engine) -> bool: ...
+
+    def requester_verified(self) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Everything one pass works with."""
@@ -113,6 +132,7 @@ class Ports:
     facts: FactBuffer
     kicker: Kicker
     observer: Observer
+    surroundings: Surroundings
 
 
 HOLD_TRUST = timedelta(seconds=5)

@@ -14,7 +14,7 @@ from models.actions import (
     WakeAt,
     YieldTarget,
 )
-from models.execution import Engine, Execution
+from models.execution import Execution
 from models.hold import Busy, Free, GateClosed, Mine
 from models.observed import Observed
 from models.policy import Policy
@@ -38,7 +38,7 @@ def begin(execution: Execution, observed: Observed, now: datetime, policy: Polic
     fault = find_fault(execution.spec)
     if fault is not None:
         return fail(execution, observed, plain_details(FailureReason.CONFIGURATION_ERROR, fault, now), now, policy)
-    if execution.spec.engine is not Engine.TEKTON:
+    if not observed.engine_available:
         return wait_for_engine(execution, observed, now)
     match observed.hold:
         case GateClosed():
@@ -48,7 +48,7 @@ def begin(execution: Execution, observed: Observed, now: datetime, policy: Polic
         case Busy(position=0):
             return (TakeTarget(),)
         case Busy() as busy:
-            return wait_in_line(execution, observed, busy, now)
+            return wait_in_line(execution, observed, busy, now, policy)
         case Mine() as mine:
             return _with_target(execution, observed, mine, now, policy, jitter)
         case _ as never:

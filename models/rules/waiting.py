@@ -10,15 +10,19 @@ from models.execution import Execution
 from models.hold import Busy
 from models.instants import format_instant
 from models.observed import Observed
+from models.policy import Policy
+from models.rules.cooldown import rest_until
 from models.rules.writing import keep, touched, write
 from models.run import Run
 from models.status import ConditionType, FactType, Phase, QueuePlace, WaitReason
 
 
-def wait_in_line(execution: Execution, observed: Observed, busy: Busy, now: datetime) -> tuple[Action, ...]:
+def wait_in_line(
+    execution: Execution, observed: Observed, busy: Busy, now: datetime, policy: Policy
+) -> tuple[Action, ...]:
     """Stay Pending, say who holds the target; written on joining, on becoming the first, and when the holder ends."""
     status = execution.status
-    resting = observed.holder_rests_until
+    resting = rest_until(observed.holder.status, policy) if observed.holder is not None else None
     reason = WaitReason.RECENTLY_REMEDIATED if resting is not None else WaitReason.TARGET_BUSY
     place = QueuePlace(busy.position, str(busy.holder), busy.since)
     known = status.queue is not None and (status.queue.position, status.queue.holder, status.reason) == (

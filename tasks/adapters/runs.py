@@ -13,10 +13,13 @@ from models.names import LABEL_EXECUTION
 from models.run import Run, TaskRun, read_run, read_task_runs
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
-from tasks.adapters.cluster_errors import ResourceAbsent
+from tasks.adapters.cluster_errors import ResourceAbsent, Vanished
 
 LABEL_PIPELINE_RUN = "tekton.dev/pipelineRun"
 log = logging.getLogger(__name__)
+
+CANCEL_GENTLY = "CancelledRunFinally"
+"""`spec.status` that lets running tasks stop and `finally` tasks run (pipelinerun_types.go)."""
 
 _ENDED_PODS = ("Succeeded", "Failed")
 
@@ -61,6 +64,14 @@ class TektonRuns:
         except ResourceAbsent:
             return None
         return self.get(name)
+
+    def cancel(self, name: str, uid: str) -> Run | None:
+        """Ask the run with that uid to end gently; return it, None when it is gone or another has its name."""
+        body = {"metadata": {"uid": uid}, "spec": {"status": CANCEL_GENTLY}}
+        try:
+            return read_run(self._cluster.merge_patch(paths.pipeline_run(self._namespace, name), body))
+        except (Vanished, ResourceAbsent):
+            return None
 
     def task_runs(self, run: Run) -> tuple[TaskRun, ...]:
         """Return the TaskRuns of a run, in the order of their creation."""

@@ -18,6 +18,7 @@ from models.actions import (
     Action,
     AddFinalizer,
     BufferFacts,
+    CancelRun,
     CreateRun,
     DeleteRun,
     EmitEvent,
@@ -91,6 +92,8 @@ class Act:
                 self._create_run(attempt, fence)
             case DeleteRun(uid=uid):
                 self._delete_run(uid)
+            case CancelRun(uid=uid):
+                self.observed = replace(self.observed, run=self.ports.runs.cancel(run_name(self._target), uid))
             case PatchStatus():
                 self._confirm_claim()
                 self._patch_status(action)
@@ -115,10 +118,10 @@ class Act:
 
     def _see_hold(self, hold: HoldView) -> None:
         self.hold_confirmed_at = self.clock.now()
-        rests_until = None
+        holder = None
         if isinstance(hold, Busy):
-            hold, rests_until = look_behind(self.execution, hold, self.policy, self.ports)
-        self.observed = replace(self.observed, hold=hold, holder_rests_until=rests_until)
+            hold, holder = look_behind(self.execution, hold, self.ports)
+        self.observed = replace(self.observed, hold=hold, holder=holder)
 
     def _yield_target(self, fence: int) -> None:
         run = self.observed.run

@@ -17,33 +17,36 @@ from tasks.ports import Ports
 
 def observe(execution: Execution, now: datetime, policy: Policy, ports: Ports) -> Observed:
     """Read hold, run, TaskRuns, what is left of earlier runs, and acknowledgements for one execution."""
-    hold, rests_until = _look_at_hold(execution, policy, ports)
+    hold, holder = _look_at_hold(execution, ports)
     run = ports.runs.get(run_name(execution.spec.target)) if _needs_run(execution, hold, now, policy) else None
     return Observed(
         hold=hold,
         run=run,
         run_owner_lives=run is not None and owner_lives(run, execution, ports),
         task_runs=_failed_tasks(execution, run, ports),
-        holder_rests_until=rests_until,
+        holder=holder,
         remains=remains(execution, hold, run, now, policy, ports),
         acknowledged=ports.facts.acked(execution.uid) if execution.status.pending_facts else frozenset(),
+        frozen=ports.surroundings.freeze(),
+        engine_available=ports.surroundings.engine_available(execution.spec.engine),
+        requester_verified=ports.surroundings.requester_verified(),
     )
 
 
-def _look_at_hold(execution: Execution, policy: Policy, ports: Ports) -> tuple[HoldView, datetime | None]:
+def _look_at_hold(execution: Execution, ports: Ports) -> tuple[HoldView, Execution | None]:
     hold = ports.holds.look(execution.spec.target, execution.uid)
     if not isinstance(hold, Busy):
         return hold, None
-    return look_behind(execution, hold, policy, ports)
+    return look_behind(execution, hold, ports)
 
 
-def look_behind(execution: Execution, busy: Busy, policy: Policy, ports: Ports) -> tuple[HoldView, datetime | None]:
-    """Ask the API server about the holder: a holder that is gone holds nothing, one that has ended rests until then."""
+def look_behind(execution: Execution, busy: Busy, ports: Ports) -> tuple[HoldView, Execution | None]:
+    """Ask the API server about the holder: one that is gone holds nothing."""
     holder = ports.executions.get(busy.holder)
     if holder is None or holder.uid != busy.holder_uid:
         ports.kicker.wake(ports.holds.vanish(busy.holder, busy.holder_uid))
         return ports.holds.look(execution.spec.target, execution.uid), None
-    return busy, rest_until(holder.status, policy)
+    return busy, holder
 
 
 def _needs_run(execution: Execution, hold: HoldView, now: datetime, policy: Policy) -> bool:

@@ -24,6 +24,7 @@ from models.settings import parse_settings
 from tasks import auditing, clock, reconciling, upkeep
 from tasks.adapters.executions import ClusterExecutions
 from tasks.adapters.runs import TektonRuns
+from tasks.adapters.surroundings import ClusterSurroundings
 from tasks.metrics import Metrics
 from tasks.parts import Parts
 from tasks.publish import Publisher
@@ -158,6 +159,7 @@ class World:
             runs=TektonRuns(cluster, NAMESPACE),
             audit=audit,
             metrics=metrics,
+            surroundings=ClusterSurroundings(),
         )
 
     def send(self, name: str, *, args: tuple[str, ...], countdown: float | None, queue: str | None, **_: Any) -> None:

@@ -113,9 +113,10 @@ def test_invalid_spec_fails_at_once_and_for_good(changes: dict[str, object], wor
 
 def test_engine_that_is_not_there_is_waited_for_without_taking_the_target() -> None:
     asked = execution(spec=spec(engine=Engine.JOB))
-    status = status_of(decide(asked, seen(), NOW, policy=POLICY))
+    absent = seen(engine_available=False)
+    status = status_of(decide(asked, absent, NOW, policy=POLICY))
     assert (status.phase, status.reason) == (Phase.PENDING, WaitReason.ENGINE_UNAVAILABLE)
-    assert decide(execution(status, spec=spec(engine=Engine.JOB)), seen(), NOW, policy=POLICY) == ()
+    assert decide(execution(status, spec=spec(engine=Engine.JOB)), absent, NOW, policy=POLICY) == ()
 
 
 def test_busy_target_makes_it_wait_visibly() -> None:
@@ -141,8 +142,8 @@ def test_waiting_for_nothing_new_writes_nothing() -> None:
 
 def test_head_of_line_hears_that_the_holder_ended() -> None:
     waiting = status_of(decide(execution(), seen(BUSY), NOW, policy=POLICY))
-    rest = NOW + timedelta(minutes=5)
-    status = status_of(decide(execution(waiting), seen(BUSY, holder_rests_until=rest), NOW, policy=POLICY))
+    holder = execution(ended(completed_at=NOW), uid=BUSY.holder_uid, key=BUSY.holder)
+    status = status_of(decide(execution(waiting), seen(BUSY, holder=holder), NOW, policy=POLICY))
     assert status.reason == WaitReason.RECENTLY_REMEDIATED
     locked = status.condition(ConditionType.LOCKED)
     assert locked is not None
