@@ -67,7 +67,7 @@ def running(**changes: Any) -> Status:
 
 
 def ended(phase: Phase = Phase.COMPLETED, **changes: Any) -> Status:
-    return replace(running(), phase=phase, completed_at=NOW - timedelta(seconds=4), **changes)
+    return replace(running(), **{"phase": phase, "completed_at": NOW - timedelta(seconds=4), **changes})
 
 
 def run(**changes: Any) -> Run:
