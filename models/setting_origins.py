@@ -1,4 +1,4 @@
-"""The effective settings as rows for a person: each value, where it came from, what is allowed, why there is such a key.
+"""The effective settings as rows for a person: each value, its origin, what is allowed, and why there is such a key.
 
 Pure; secrets are masked, so every row may be printed.
 """
