@@ -60,6 +60,7 @@ def stack_factory(request: pytest.FixtureRequest) -> Iterator[StackFactory]:
     for running in started:
         running.down()
         clear(running.kubeconfig)
+        _lift_admission(running.kubeconfig)
 
 
 def _executor_login(cluster: LocalCluster) -> str:
@@ -83,3 +84,13 @@ def _remove(cluster: Cluster, path: str, document: dict[str, Any]) -> None:
     cluster.delete(path, uid=document["metadata"]["uid"])
     if cluster.get(path) is not None:
         cluster.merge_patch(path, {"metadata": {"finalizers": None}})
+
+
+def _lift_admission(kubeconfig: str) -> None:
+    """Remove the admission policy: tests without a stack play users who do not sign what they ask."""
+    cluster = Cluster.connect(kubeconfig, "", timedelta(seconds=10))
+    for kind in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
+        path = f"/apis/admissionregistration.k8s.io/v1/{kind}/workflowexecution-requested-by"
+        policy = cluster.get(path)
+        if policy is not None:
+            cluster.delete(path, uid=policy["metadata"]["uid"])

@@ -106,8 +106,8 @@ def _given(request: StackRequest) -> Ground:
 
 
 def install(there: devcluster.Cluster) -> None:
-    """Apply the CRD, the rights, the namespaces and the accounts."""
-    for name in ("crd.yaml", "rbac.yaml"):
+    """Apply the CRD, the rights, the namespaces, the accounts and the admission policy."""
+    for name in ("crd.yaml", "rbac.yaml", "admission.yaml"):
         there.apply(DEPLOY / name)
 
 

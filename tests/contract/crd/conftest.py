@@ -67,9 +67,14 @@ def minimal_spec(**changes: object) -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def crd_cluster(api_cluster: Cluster) -> Cluster:
-    """Install what `kubectl apply -k deploy/` installs, by that command."""
+    """Install what `kubectl apply -k deploy/` installs, by that command.
+
+    The admission policy does not stay: other tests of the session play users who did not sign.
+    """
     command = [str(api_cluster.kubectl), "apply", "--server-side", "-k", str(DEPLOY)]
     subprocess.run(command, env=api_cluster.environment(), check=True, capture_output=True)
+    gone = ["delete", "-f", str(DEPLOY / "admission.yaml")]
+    subprocess.run([str(api_cluster.kubectl), *gone], env=api_cluster.environment(), check=True, capture_output=True)
     established = ["wait", "--for=condition=Established", "crd/workflowexecutions.kubernaut.ai", "--timeout=30s"]
     subprocess.run(
         [str(api_cluster.kubectl), *established], env=api_cluster.environment(), check=True, capture_output=True
