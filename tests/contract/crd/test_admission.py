@@ -110,9 +110,7 @@ def test_an_ask_that_stands_does_not_change_hands(alice: Person, bob: Person, po
 
 
 @pytest.mark.parametrize("ask", ASKS)
-def test_what_the_executor_has_recorded_holds_nobody_up(
-    alice: Person, bob: Person, policy: Kubectl, ask: str
-) -> None:
+def test_what_the_executor_has_recorded_holds_nobody_up(alice: Person, bob: Person, policy: Kubectl, ask: str) -> None:
     policy.create("one")
     alice.sign("one", f"{ask}=why")
     record(policy, "one", ask)
@@ -159,8 +157,9 @@ def test_the_executor_goes_on_unsigned(alice: Person, policy: Kubectl, crd_clust
     for finalizers in ([FINALIZER], []):
         patch = json.dumps({"metadata": {"finalizers": finalizers}})
         executor("patch", "wfe", "one", "--type=merge", "-p", patch)
-    status = json.dumps({"status": {"phase": "Failed", "cancellation": {"at": "2026-01-01T00:00:00Z", "by": "alice",
-                                                                         "reason": "why"}}})
+    status = json.dumps(
+        {"status": {"phase": "Failed", "cancellation": {"at": "2026-01-01T00:00:00Z", "by": "alice", "reason": "why"}}}
+    )
     executor("patch", "wfe", "one", "--subresource=status", "--type=merge", "-p", status)
     # An annotation cannot be smuggled in with a status.
     smuggled = json.dumps({"metadata": {"annotations": {ASK_UNLOCK: "x"}}})
