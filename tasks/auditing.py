@@ -9,6 +9,7 @@ from models.errors import Transient
 from tasks import clock
 from tasks.app import FLUSH, app
 from tasks.delivery import deliver
+from tasks.metrics import SERVICE
 from tasks.parts import Parts, draw_jitter, worker_parts
 
 log = logging.getLogger(__name__)
@@ -18,8 +19,6 @@ TURN = timedelta(seconds=60)
 
 BATCHES = 20
 """Batches of one turn; a longer backlog goes on in the next, so that no task runs for minutes."""
-
-_SERVICE = "workflowexecution-controller"
 
 
 @app.task(name=FLUSH)
@@ -39,7 +38,7 @@ def flush(parts: Parts) -> None:
         _deliver_batches(parts)
         parts.outbox.flush_succeeded()
     except Transient as fault:
-        parts.metrics.audit_failed.labels(_SERVICE).inc()
+        parts.metrics.audit_failed.labels(SERVICE).inc()
         wait = parts.outbox.delay_flush(fault.retry_after, abs(draw_jitter()))
         log.warning("audit events wait %.1f s in the outbox: %s", wait.total_seconds(), fault)
     finally:
@@ -53,9 +52,9 @@ def _deliver_batches(parts: Parts) -> None:
             return
         began = clock.monotonic()
         stored, keys = deliver(items, parts.audit, parts.outbox)
-        parts.metrics.audit_write_time.labels(_SERVICE).observe(clock.monotonic() - began)
-        parts.metrics.audit_written.labels(_SERVICE).inc(stored)
-        parts.metrics.audit_dropped.labels(_SERVICE).inc(len(items) - stored)
+        parts.metrics.audit_write_time.labels(SERVICE).observe(clock.monotonic() - began)
+        parts.metrics.audit_written.labels(SERVICE).inc(stored)
+        parts.metrics.audit_dropped.labels(SERVICE).inc(len(items) - stored)
         parts.publisher.wake(keys)
         if len(items) < parts.settings.audit.batch_size:
             return

@@ -1,20 +1,28 @@
 """What workers count, each transition once: by the process whose status write was accepted (CONTRACT 5).
 
-Metrics of several workers are summed by whoever reads them; no label grows with use.
+Metrics of several workers are summed by whoever reads them; no label grows with use. What is true of the whole cluster
+at an instant (waiting, running, held) the leading watcher says: watcher/gauges.py. docs/metrics.md lists all.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from models.execution import Execution
-from models.status import ConditionType, Phase, Status
+from models.status import ConditionType, Phase, SkipReason, Status
 
 _DURATIONS = (5, 10, 20, 40, 80, 160, 320)
 _LATENCIES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _PASS_TIMES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5, 25)
+_REFUSALS = frozenset(
+    {
+        *("PipelineCreationFailed", "QuotaExceeded", "RBACDenied", "ImagePullFailed"),
+        "PipelineFailedToStart",
+    }
+)
+SERVICE = "workflowexecution-controller"
 
 
 class Metrics:
@@ -43,6 +51,12 @@ class Metrics:
             buckets=_LATENCIES,
             registry=registry,
         )
+        self.finish_latency = Histogram(
+            f"{name}_finish_latency_seconds",
+            "From the end of a run (whole seconds at the API server, so up to 1 s too long) to the terminal phase.",
+            buckets=_LATENCIES,
+            registry=registry,
+        )
         self.passes = Counter(f"{name}_reconcile_total", "Passes by how they went.", ["result"], registry=registry)
         self.pass_time = Histogram(
             f"{name}_reconcile_duration_seconds", "Time of a pass.", buckets=_PASS_TIMES, registry=registry
@@ -66,9 +80,23 @@ class Metrics:
         self.audit_write_time = Histogram(
             "audit_write_duration_seconds", "Time of one batch request.", audit, registry=registry
         )
+        self._begin_at_zero()
 
-    def transition(self, before: Execution, after: Status, now: datetime) -> None:
-        """Count what a written status changed."""
+    def _begin_at_zero(self) -> None:
+        """Show every series before its first event, so that a rate does not miss it."""
+        for phase in (Phase.COMPLETED, Phase.FAILED):
+            self.ended.labels(phase.value)
+            self.duration.labels(phase.value)
+        for reason in SkipReason:
+            self.skipped.labels(reason.value)
+        for refusal in sorted(_REFUSALS):
+            self.retries.labels(refusal)
+        for counted in (self.audit_buffered, self.audit_written, self.audit_dropped, self.audit_failed):
+            counted.labels(SERVICE)
+        self.audit_write_time.labels(SERVICE)
+
+    def transition(self, before: Execution, after: Status, now: datetime, run_ended: datetime | None = None) -> None:
+        """Count what a written status changed; `run_ended` is when our run says it ended."""
         old = before.status
         if after.failures > old.failures and not after.phase.terminal:
             self.retries.labels(_refused_by(after)).inc()
@@ -78,10 +106,16 @@ class Metrics:
                 self.start_latency.observe(max((now - before.created_at).total_seconds(), 0))
         if after.phase.terminal and not old.phase.terminal:
             self._count_end(after)
+            if run_ended is not None:
+                self.finish_latency.observe(max(now - run_ended, timedelta()).total_seconds())
+
+    def buffered(self, events: int) -> None:
+        """Count audit events that were new to the outbox."""
+        self.audit_buffered.labels(SERVICE).inc(events)
 
     def _count_end(self, after: Status) -> None:
         if after.phase is Phase.SKIPPED:
-            self.skipped.labels(after.reason).inc()
+            self.skipped.labels(after.skip.reason.value if after.skip is not None else "Unknown").inc()
             return
         self.ended.labels(after.phase.value).inc()
         if after.started_at is not None and after.completed_at is not None:
@@ -92,7 +126,7 @@ def _refused_by(after: Status) -> str:
     """Return the reason of the condition that says why an attempt failed: of a closed set, unlike messages."""
     for kind in (ConditionType.CREATED, ConditionType.RUNNING):
         condition = after.condition(kind)
-        if condition is not None and condition.status is False:
+        if condition is not None and condition.status is False and condition.reason in _REFUSALS:
             return condition.reason
     return "Unknown"
 

@@ -96,9 +96,13 @@ class Kicker(Protocol):
 
 
 class Observer(Protocol):
-    """Counts what happened; called once after each transition that was written."""
+    """Counts what happened: each transition that was written, each audit event that was new to the outbox."""
 
-    def transition(self, before: Execution, after: Status, now: datetime) -> None: ...
+    def transition(
+        self, before: Execution, after: Status, now: datetime, run_ended: datetime | None = None
+    ) -> None: ...
+
+    def buffered(self, events: int) -> None: ...
 
 
 class Clock(Protocol):

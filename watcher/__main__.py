@@ -12,6 +12,8 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from models.errors import Misconfigured
@@ -20,9 +22,11 @@ from models.settings import Settings
 from tasks.adapters.cluster import Cluster
 from tasks.config import load
 from tasks.logs import log_json
+from watcher.gauges import Stored
 from watcher.service import Outlets, Watcher
 
 START_DEADLINE = 120.0  # seconds
+SCRAPE_PATIENCE = timedelta(seconds=2)
 DEFAULT_NAMESPACE = "kubernaut-system"
 POD_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -71,10 +75,13 @@ def _outlets(settings: Settings, config: str | None) -> Outlets:
     from tasks.app import app
     from tasks.publish import Publisher
     from tasks.redis_scripts.connection import connect
+    from tasks.redis_scripts.hold import Holds
+    from tasks.redis_scripts.outbox import Outbox
     from tasks.redis_scripts.queue import WorkQueue
 
+    client = connect(settings.redis)
     queue = WorkQueue(
-        connect(settings.redis),
+        client,
         settings.redis.prefix,
         horizon=settings.celery.horizon,
         claim=settings.celery.claim,
@@ -84,7 +91,11 @@ def _outlets(settings: Settings, config: str | None) -> Outlets:
     def publish(keys: Sequence[Key], hot: bool) -> None:
         publisher.wake(keys, hot=hot)
 
-    return Outlets(publish, publisher.resync)
+    # A scrape must not wait for Redis as long as a pass may.
+    patience = min(settings.redis.socket_timeout, SCRAPE_PATIENCE)
+    scraped = connect(replace(settings.redis, socket_timeout=patience))
+    holds, outbox = Holds(scraped, settings.redis.prefix), Outbox(scraped, settings.redis.prefix)
+    return Outlets(publish, publisher.resync, lambda: Stored(holds.held_count(), outbox.size()))
 
 
 def _own_namespace() -> str:

@@ -68,6 +68,10 @@ class Reflector(Generic[S]):
             if pause:
                 self._stop.wait(pause)
 
+    def seen(self) -> list[S]:
+        """Return what is known of every object, at one instant; called by other threads."""
+        return list(self._cache.values())
+
     def stop(self) -> None:
         """End `run` soon, also when it waits for the next line."""
         self._stop.set()

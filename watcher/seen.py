@@ -14,13 +14,21 @@ from models.instants import read_instant
 from models.keys import Key
 from models.names import FINALIZER, GROUP, LABEL_EXECUTION, LABEL_SOURCE_NAMESPACE, named_text
 from models.run import completed_tasks
+from models.status import Phase, WaitReason
 
 _TERMINAL = ("Completed", "Failed", "Skipped")
+
+NEW, OTHER = "New", "Other"
+WAITS = (NEW, *(reason.value for reason in WaitReason), OTHER)
+"""What a Pending execution waits for: its status.reason, New before it has one, Other for a text nobody of us wrote."""
+
+_PHASES = {phase.value: phase for phase in Phase}
+_WAITS = {"": NEW, **{reason.value: reason.value for reason in WaitReason}}
 
 
 @dataclass(frozen=True, slots=True)
 class SeenExecution:
-    """An execution as routing compares it; `asks` stands for its annotations of our group."""
+    """An execution as routing compares it and the gauges count it; `asks` stands for its annotations of our group."""
 
     uid: str
     key: Key
@@ -32,6 +40,8 @@ class SeenExecution:
     attempted: bool
     facts_pending: bool
     completed_at: datetime | None
+    phase: Phase = Phase.PENDING
+    wait: str = NEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,8 @@ def see_execution(document: Mapping[str, Any]) -> SeenExecution:
         attempted=bool(status.get("attempt")),
         facts_pending=bool(_list(_mapping(status.get("audit")).get("pending"))),
         completed_at=read_instant(status.get("completionTime")),
+        phase=_PHASES.get(str(status.get("phase")), Phase.PENDING),
+        wait=_WAITS.get(str(status.get("reason") or ""), OTHER),
     )
 
 

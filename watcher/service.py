@@ -17,6 +17,7 @@ from tasks import clock
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
 from watcher.coalesce import DirtyKeys, Publish, Publisher
+from watcher.gauges import ClusterGauges, Stored
 from watcher.health import Endpoint, deaf_streams, exposition, probe, register_streams, unlisted_streams
 from watcher.leader import AlwaysLeading, LeaderElection
 from watcher.reflector import Reflector
@@ -44,10 +45,14 @@ class Election(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outlets:
-    """Where the watcher's findings go: keys that want a pass, and the wish for a resync. Both may raise Transient."""
+    """Where the watcher's findings go: keys that want a pass, and the wish for a resync; and what Redis holds now.
+
+    All may raise Transient.
+    """
 
     publish: Publish
     resync: Callable[[], None]
+    stored: Callable[[], Stored]
 
 
 class Watcher:
@@ -77,13 +82,17 @@ class Watcher:
         self._publisher = Publisher(dirty, outlets.publish, outlets.resync, lambda: self._election.leading, draw)
         executions = executions_resource(settings.execution.cooldown_period)
         runs = runs_resource(settings.execution.namespace)
-        self._streams = (
-            Reflector(cluster, executions, dirty.add, self.states[0], draw, timing),
-            Reflector(cluster, runs, dirty.add, self.states[1], draw, timing),
-        )
+        followed = Reflector(cluster, executions, dirty.add, self.states[0], draw, timing)
+        self._streams = (followed, Reflector(cluster, runs, dirty.add, self.states[1], draw, timing))
         self._threads: list[threading.Thread] = []
         registry = CollectorRegistry()
         register_streams(registry, self.states)
+        listed = self.states[0]
+        registry.register(
+            ClusterGauges(
+                lambda: self._election.leading, lambda: followed.seen() if listed.listed else None, outlets.stored
+            )
+        )
         health, metrics = settings.controller.health_probe_addr, settings.controller.metrics_addr
         routes = {"/healthz": probe(self.problems), "/readyz": probe(lambda: unlisted_streams(self.states))}
         self.health = Endpoint(health.host, health.port, routes)

@@ -39,6 +39,7 @@ from models.hold import Busy, HoldView, Mine, Owner
 from models.manifest import pipeline_run
 from models.observed import Observed
 from models.policy import Policy
+from models.run import Ownership
 from models.status import Phase
 from models.target import run_name
 from tasks.adapters.cluster_errors import AlreadyExists
@@ -189,16 +190,23 @@ class Act:
     def _patch_status(self, action: PatchStatus) -> None:
         before = self.execution
         self.execution = self.ports.executions.patch_status(before, action.status)
-        self.ports.observer.transition(before, action.status, self.clock.now())
+        self.ports.observer.transition(before, action.status, self.clock.now(), self._run_ended())
         told = [f for f in before.status.pending_facts if f not in action.status.pending_facts]
         if told:
             self.ports.facts.trimmed(before.uid, [event_id(before.uid, f.type, f.attempt) for f in told])
+
+    def _run_ended(self) -> datetime | None:
+        run = self.observed.run
+        ours = run is not None and run.ownership(self.execution) is Ownership.OURS
+        return run.ended_at if run is not None and ours else None
 
     def _buffer_facts(self) -> None:
         events = [(event.event_id, event.encoded()) for event in pending_events(self.execution)]
         # While its run goes on nothing is written for an acknowledgement alone: the next transition takes it along.
         awaited = self.execution.status.phase is not Phase.RUNNING
-        if self.ports.facts.append(self.execution.uid, self.execution.key, events, awaited=awaited):
+        new = self.ports.facts.append(self.execution.uid, self.execution.key, events, awaited=awaited)
+        if new:
+            self.ports.observer.buffered(new)
             self.ports.kicker.flush_soon()
 
     def _emit(self, event: EmitEvent) -> None:

@@ -23,6 +23,7 @@ from models.names import API_VERSION, KIND, LABEL_EXECUTION, LABEL_SOURCE_NAMESP
 from models.settings import Settings, parse_settings
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
+from watcher.gauges import Stored
 from watcher.service import Outlets, Watcher
 
 CRD = Path(__file__).parents[3] / "deploy" / "crd.yaml"
@@ -105,7 +106,7 @@ def start_watcher(kubeconfig: Path, *, election: bool = False, identity: str = "
     watcher = Watcher(
         settings,
         Cluster.connect(str(kubeconfig)),
-        Outlets(published.publish, published.resync),
+        Outlets(published.publish, published.resync, lambda: Stored(0, 0)),
         lambda: 0.5,
         identity=identity,
         namespace=SYSTEM,
