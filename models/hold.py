@@ -41,10 +41,15 @@ class Free:
 
 @dataclass(frozen=True, slots=True)
 class Mine:
-    """We hold the target. `fence` grows with every acquisition of any target, across losses of Redis too."""
+    """We hold the target. `fence` grows with every acquisition of any target, across losses of Redis too.
+
+    `suspect` says that something of an earlier run may be left under this target's name, so that it has to be looked
+    for before a run is created. A target that its holder released is not: he waited until nothing was left.
+    """
 
     fence: int
     since: datetime
+    suspect: bool = False
 
 
 @dataclass(frozen=True, slots=True)

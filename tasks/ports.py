@@ -41,7 +41,7 @@ class Runs(Protocol):
     `create` raises AlreadyExists, or Permanent with the API server's reason when it refuses. `delete` touches only
     the run with that uid and returns what is left of it (terminating), None when it is gone. `cancel` asks the run with
     that uid to end gently and returns it, None when it is gone. `remains` counts TaskRuns,
-    and pods that have not ended, of runs of a name.
+    and pods that have not ended, of runs of a name; `leftovers` yields the run names of all there are.
     """
 
     def get(self, name: str) -> Run | None: ...
@@ -58,9 +58,14 @@ class Runs(Protocol):
 
     def remains(self, run_name: str) -> int: ...
 
+    def leftovers(self) -> Iterator[str]: ...
+
 
 class TargetHolds(Protocol):
-    """Holds and lines. Methods that free a target or a place return the keys that may go on now."""
+    """Holds and lines. Methods that free a target or a place return the keys that may go on now.
+
+    `suspect` notes that earlier runs of a name may have left something, `trust` that nothing is left: see `Mine`.
+    """
 
     def look(self, target: str, uid: str) -> HoldView: ...
 
@@ -73,6 +78,10 @@ class TargetHolds(Protocol):
     def leave(self, target: str, uid: str) -> Sequence[Key]: ...
 
     def vanish(self, key: Key, uid: str | None) -> Sequence[Key]: ...
+
+    def suspect(self, run_names: Iterable[str]) -> None: ...
+
+    def trust(self, target: str, uid: str, fence: int) -> None: ...
 
     def first_in_line(self, target: str) -> Key | None: ...
 

@@ -75,6 +75,8 @@ def _reopen(parts: Parts, found: Restored, restoration: int) -> None:
         parts.holds.restore(hold.target, hold.owner, hold.fence, hold.since)
     for place in found.places:
         parts.holds.restore_place(place.target, place.owner)
+    # Who released a target waited until nothing was left, but nobody knows any more who released what.
+    parts.holds.suspect(set(parts.runs.leftovers()))
     if not parts.holds.open_gate(restoration):
         raise Transient("another restoration began, or Redis was emptied again: this one does not count")
     log.warning(
@@ -105,6 +107,7 @@ def _delete_if_orphaned(parts: Parts, run: Run) -> None:
     execution = parts.executions.get(key) if key is not None else None
     if execution is not None and execution.uid == run.execution_uid:
         return
+    parts.holds.suspect([run.name])
     try:
         parts.runs.delete(run.name, run.uid)
     except Conflict as taken:

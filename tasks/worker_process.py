@@ -14,6 +14,7 @@ from models.setting_kinds import Address
 from models.settings import Settings
 from tasks.logs import log_json
 from tasks.parts import worker_parts
+from tasks.turns import take_short_turns
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ def _log_as_json(loglevel: int | str | None = None, **_: Any) -> None:
 def _prepare(sender: Any, **_: Any) -> None:
     """Build the parts and open the metrics port; a wrong setting ends the process with 2 before it takes a task."""
     settings: Settings = sender.app.conf.wfe
+    take_short_turns()
     try:
         worker_parts()
     except Misconfigured as wrong:

@@ -22,6 +22,7 @@ from models.settings import Settings
 from tasks.adapters.cluster import Cluster
 from tasks.config import load
 from tasks.logs import log_json
+from tasks.turns import take_short_turns
 from watcher.gauges import Stored
 from watcher.service import Outlets, Watcher
 
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: Settings, config: str | None) -> int:
+    take_short_turns()
     cluster = Cluster.connect(
         settings.kubernetes.kubeconfig, settings.kubernetes.context, settings.kubernetes.request_timeout
     )

@@ -1,6 +1,6 @@
-"""Run a command that ends with its parent: `python bound.py SIGNAL COMMAND…` becomes the command.
+"""Run a command that ends with its parent: `python bound.py SIGNAL NICE COMMAND…` becomes the command.
 
-SIGNAL is the number of the signal that it then gets.
+SIGNAL is the number of the signal that it then gets, NICE how much of its turn on the processors it leaves to others.
 
 Linux asks the kernel (PR_SET_PDEATHSIG survives exec); elsewhere the command simply runs. Standard library only, and
 nothing slow: this runs before every part of the stack.
@@ -24,8 +24,9 @@ def bind_to_parent(number: int) -> None:
 def main() -> None:
     """Become the command of the arguments."""
     parent = os.getppid()
-    number, *command = sys.argv[1:]
+    number, nice, *command = sys.argv[1:]
     bind_to_parent(int(number))
+    os.nice(int(nice))
     # The parent may have ended before the kernel was asked.
     if os.getppid() != parent:
         sys.exit(1)

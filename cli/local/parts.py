@@ -17,7 +17,10 @@ _HERE: Final = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One process. `url` answers 200 and `line` stands in the log when it is ready; both may be empty."""
+    """One process. `url` answers 200 and `line` stands in the log when it is ready; both may be empty.
+
+    `nice` is for parts nobody waits for: on one machine they would take their turns from the executor.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -25,6 +28,7 @@ class Part:
     url: str = ""
     line: str = ""
     redis_port: int = 0
+    nice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ def _redis(places: Places, addresses: Addresses, executable: str) -> Part:
 def _datastorage(places: Places, addresses: Addresses) -> Part:
     command = _python("datastorage", "serve", "--host", LOOPBACK, "--port", str(addresses.ports["datastorage"]))
     url = addresses.url("datastorage", "/health/ready")
-    return Part(name="datastorage", command=command, environment=_database(places), url=url)
+    return Part(name="datastorage", command=command, environment=_database(places), url=url, nice=5)
 
 
 def _database(places: Places) -> dict[str, str]:
@@ -143,6 +147,7 @@ def _flower(addresses: Addresses, settings: Mapping[str, str], password: str) ->
         command=_celery("flower", *options),
         environment={**settings, **login},
         url=addresses.url("flower", "/healthcheck"),
+        nice=10,
     )
 
 

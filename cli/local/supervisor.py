@@ -149,8 +149,8 @@ def shut_down(process: Process, parts: int) -> None:
         child.wait()
 
 
-def _bound(number: signal.Signals, command: Sequence[str]) -> list[str]:
-    return [sys.executable, "-I", "-S", str(BOUND), str(int(number)), *command]
+def _bound(number: signal.Signals, command: Sequence[str], nice: int = 0) -> list[str]:
+    return [sys.executable, "-I", "-S", str(BOUND), str(int(number)), str(nice), *command]
 
 
 def configuration(places: Places, socket_path: Path, parts: Iterable[Part]) -> str:
@@ -178,7 +178,7 @@ def configuration(places: Places, socket_path: Path, parts: Iterable[Part]) -> s
 
 def _program(places: Places, part: Part) -> dict[str, object]:
     # Without supervisord nobody waits for a part that ends slowly because another is gone already.
-    command = _bound(signal.SIGKILL, part.command)
+    command = _bound(signal.SIGKILL, part.command, part.nice)
     variables = ",".join(f'{name}="{value}"' for name, value in part.environment.items())
     return {
         "command": shlex.join(command),

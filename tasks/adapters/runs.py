@@ -88,6 +88,17 @@ class TektonRuns:
         selector = f"{LABEL_PIPELINE_RUN}={run_name}"
         return self._task_runs_left(selector) + self._live_pods(selector)
 
+    def leftovers(self) -> Iterator[str]:
+        """Yield the run names of all TaskRuns and living pods there are; a name may come more than once."""
+        try:
+            for task_run in self._cluster.list(paths.task_runs(self._namespace), label_selector=LABEL_PIPELINE_RUN):
+                yield task_run["metadata"]["labels"][LABEL_PIPELINE_RUN]
+        except ResourceAbsent:
+            pass
+        for pod in self._cluster.list(paths.pods(self._namespace), label_selector=LABEL_PIPELINE_RUN):
+            if (pod.get("status") or {}).get("phase") not in _ENDED_PODS:
+                yield pod["metadata"]["labels"][LABEL_PIPELINE_RUN]
+
     def _task_runs_left(self, selector: str) -> int:
         try:
             return sum(1 for _ in self._cluster.list(paths.task_runs(self._namespace), label_selector=selector))

@@ -122,7 +122,10 @@ class Act:
         holder = None
         if isinstance(hold, Busy):
             hold, holder = look_behind(self.execution, hold, self.ports)
-        self.observed = replace(self.observed, hold=hold, holder=holder)
+        left_behind = self.observed.remains
+        if isinstance(hold, Mine) and not isinstance(self.observed.hold, Mine):
+            left_behind = remains(self.execution, hold, self.observed.run, self.clock.now(), self.policy, self.ports)
+        self.observed = replace(self.observed, hold=hold, holder=holder, remains=left_behind)
 
     def _yield_target(self, fence: int) -> None:
         run = self.observed.run
@@ -145,6 +148,7 @@ class Act:
             self._confirm_hold(fence)
             try:
                 self.observed = replace(self.observed, run=self.ports.runs.create(manifest))
+                self._trust_target()
                 return
             except AlreadyExists:
                 if not self._see_existing_run():
@@ -158,6 +162,12 @@ class Act:
                 if self._see_existing_run():
                     return
         self.observed = replace(self.observed, refusal=refusal("", trouble))
+
+    def _trust_target(self) -> None:
+        """Note that nothing was left of earlier runs, where that was in doubt; lost, it is only counted once more."""
+        hold = self.observed.hold
+        if isinstance(hold, Mine) and hold.suspect:
+            self.ports.holds.trust(self._target, self.execution.uid, hold.fence)
 
     def _see_existing_run(self) -> bool:
         existing = self.ports.runs.get(run_name(self._target))
@@ -182,6 +192,10 @@ class Act:
             raise Conflict("this pass took longer than its claim lasts")
 
     def _delete_run(self, uid: str) -> None:
+        if isinstance(self.observed.hold, Mine) and not self.execution.status.phase.terminal:
+            # What it leaves is in nobody's status: should this pass die, the next one has to look for it.
+            self.ports.holds.suspect([run_name(self._target)])
+            self.observed = replace(self.observed, hold=replace(self.observed.hold, suspect=True))
         left = self.ports.runs.delete(run_name(self._target), uid)
         now = self.clock.now()
         left_behind = remains(self.execution, self.observed.hold, left, now, self.policy, self.ports)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from models.execution import Execution
-from models.hold import Busy, Free, HoldView, Mine
+from models.hold import Busy, HoldView, Mine
 from models.observed import Observed
 from models.policy import Policy
 from models.rules.cooldown import rest_until
@@ -79,7 +79,10 @@ def _failed_tasks(execution: Execution, run: Run | None, ports: Ports) -> tuple[
 
 
 def remains(execution: Execution, hold: HoldView, run: Run | None, now: datetime, policy: Policy, ports: Ports) -> int:
-    """Count what earlier runs of this target left behind, where it decides: before a creation and before a release."""
+    """Count what earlier runs of this target left behind, where it decides: before a creation and before a release.
+
+    Before a first creation only where the target is suspect: whoever released it has counted already.
+    """
     if run is not None or not _remains_matter(execution, hold, now, policy):
         return 0
     return ports.runs.remains(run_name(execution.spec.target))
@@ -94,4 +97,4 @@ def _remains_matter(execution: Execution, hold: HoldView, now: datetime, policy:
         return isinstance(hold, Mine) and until is not None and now >= until
     if status.phase is Phase.RUNNING:
         return execution.attempt_failed
-    return isinstance(hold, Mine | Free)
+    return isinstance(hold, Mine) and hold.suspect

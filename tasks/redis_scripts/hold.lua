@@ -11,12 +11,14 @@
 --   6 {prefix}:restoring  STRING  microseconds at which the restoration under way began
 --   7 {prefix}:owners     HASH    uid -> "ns/name <run name> <target>", for everybody who holds or waits
 --   8 {prefix}:owned      HASH    ns/name -> its uids in `owners`, with spaces between
+--   9 {prefix}:suspects   SET     of run names under which an earlier run may have left TaskRuns or pods; kept until
+--                                 somebody who holds the target found that nothing is left
 -- and for each target:
 --     {prefix}:hold:<run name>  HASH  owner (uid), key (ns/name), fence, since (ms), target; missing = free
 --     {prefix}:line:<run name>  ZSET  "uid|ns/name" -> creation, seconds since 1970; ties in order of uid
 -- ARGV[1] prefix; each script has its own from ARGV[2].
 
-local DUE, HOLDS, LINES, FENCE, EPOCH, RESTORING, OWNERS, OWNED = unpack(KEYS)
+local DUE, HOLDS, LINES, FENCE, EPOCH, RESTORING, OWNERS, OWNED, SUSPECTS = unpack(KEYS)
 local PREFIX = ARGV[1]
 local now_us = time_us()
 local now = math.floor(now_us / 1000)
@@ -25,6 +27,7 @@ local function open() return redis.call('EXISTS', EPOCH) == 1 end
 local function hold_of(target) return PREFIX .. ':hold:' .. target:sub(1, 20) end
 local function line_of(target) return PREFIX .. ':line:' .. target:sub(1, 20) end
 local function place(uid, key) return uid .. '|' .. key end
+local function suspect(target) return redis.call('SISMEMBER', SUSPECTS, target:sub(1, 20)) end
 local function whole(number) return string.format('%.0f', number) end
 
 -- The hold of a target, nil when it is free.
@@ -107,10 +110,10 @@ local function wake_first(target, woken)
   return woken
 end
 
--- What `uid` sees: {'mine', fence, since} | {'busy', key, uid, since, position} | {'free'}
+-- What `uid` sees: {'mine', fence, since, 1 when suspect} | {'busy', key, uid, since, position} | {'free'}
 local function view(target, uid)
   local hold = holder(target)
-  if hold and hold.uid == uid then return {'mine', hold.fence, hold.since} end
+  if hold and hold.uid == uid then return {'mine', hold.fence, hold.since, suspect(target)} end
   local key = known(uid)
   local rank = key and redis.call('ZRANK', line_of(target), place(uid, key))
   local before = hold or first(target)

@@ -6,7 +6,7 @@ milliseconds for instants, whole seconds for creation, as the API server gives i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,9 +20,9 @@ from tasks.redis_scripts.scripts import Argument, Scripts
 
 _NAMES = (
     *("take", "look", "release", "leave", "vanish", "yield"),
-    *("begin", "restore", "restore_place", "open", "heads", "line", "all"),
+    *("begin", "restore", "restore_place", "open", "heads", "line", "all", "suspect", "trust"),
 )
-_KEYS = ("due", "holds", "lines", "fence", "epoch", "restoring", "owners", "owned")
+_KEYS = ("due", "holds", "lines", "fence", "epoch", "restoring", "owners", "owned", "suspects")
 _HELD_FIELDS = 6
 _GATE_RETRY = timedelta(seconds=1)
 
@@ -64,6 +64,16 @@ class Holds:
     def yield_to(self, target: str, owner: Owner, fence: int, other: Owner, other_fence: int) -> HoldView:
         """Give our hold to the execution whose run the API server shows, and join the line behind it."""
         return _view(self._run("yield", _spot(target), *_owner(owner), fence, other.uid, str(other.key), other_fence))
+
+    def suspect(self, run_names: Iterable[str]) -> None:
+        """Note that earlier runs of these names may have left TaskRuns or pods behind."""
+        names = list(run_names)
+        if names:
+            self._run("suspect", *names)
+
+    def trust(self, target: str, uid: str, fence: int) -> None:
+        """Note that nothing is left of earlier runs of a target that is ours under this fence."""
+        self._run("trust", _spot(target), uid, fence)
 
     def first_in_line(self, target: str) -> Key | None:
         """Return who is first in line, whether or not the target is free."""
@@ -124,8 +134,8 @@ def _owner(owner: Owner) -> tuple[str, str, int]:
 
 def _view(reply: Sequence[Any]) -> HoldView:
     match reply:
-        case [b"mine", fence, since]:
-            return Mine(fence, from_ms(since))
+        case [b"mine", fence, since, suspect]:
+            return Mine(fence, from_ms(since), bool(suspect))
         case [b"busy", key, uid, since, position]:
             return Busy(Key.parse(key.decode()), uid.decode(), from_ms(since), position)
         case [b"free"]:

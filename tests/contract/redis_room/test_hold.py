@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from models.errors import Transient
 from models.hold import Busy, Free, GateClosed, Held, Mine, Owner
 from models.keys import Key
+from models.target import run_name
 from tasks.redis_scripts.connection import Client
 from tasks.redis_scripts.hold import Holds
 from tasks.redis_scripts.queue import Claim, Kick, WorkQueue
@@ -56,7 +58,7 @@ def due(client: Client) -> list[bytes]:
 
 
 def nothing_but_the_fence(client: Client) -> bool:
-    return set(client.keys("t:*")) <= {b"t:fence", b"t:epoch", b"t:due"}
+    return set(client.keys("t:*")) <= {b"t:fence", b"t:epoch", b"t:due", b"t:suspects"}
 
 
 def test_a_free_target_is_taken_and_recognised(holds: Holds, set_clock: SetClock) -> None:
@@ -167,6 +169,36 @@ def test_a_vanished_holder_frees_its_target(holds: Holds, redis_client: Client) 
     take(holds, B)
     assert holds.vanish(B.key, None) == []
     assert nothing_but_the_fence(redis_client)
+
+
+def test_a_target_is_suspect_when_its_holder_vanished_until_somebody_trusts_it(holds: Holds) -> None:
+    assert not take(holds, A).suspect
+    holds.vanish(A.key, A.uid)
+    mine = take(holds, B)
+    assert mine.suspect
+    assert holds.look(TARGET, B.uid) == mine
+    holds.trust(TARGET, B.uid, mine.fence + 1)
+    holds.trust(TARGET, A.uid, mine.fence)
+    assert holds.look(TARGET, B.uid) == mine
+    holds.trust(TARGET, B.uid, mine.fence)
+    assert holds.look(TARGET, B.uid) == replace(mine, suspect=False)
+
+
+def test_a_released_target_is_as_suspect_as_it_was(holds: Holds) -> None:
+    clean = take(holds, A)
+    holds.release(TARGET, A.uid, clean.fence)
+    suspect = take(holds, B)
+    assert not suspect.suspect
+    holds.suspect([run_name(TARGET), *(f"wfe-{number:016x}" for number in range(2500))])
+    holds.release(TARGET, B.uid, suspect.fence)
+    assert take(holds, C).suspect
+
+
+def test_suspects_are_noted_behind_a_closed_gate(closed: Holds) -> None:
+    closed.suspect([run_name(TARGET)])
+    closed.begin_restore()
+    assert closed.open_gate()
+    assert take(closed, A).suspect
 
 
 def test_a_vanished_first_in_line_lets_the_next_go_on(holds: Holds) -> None:

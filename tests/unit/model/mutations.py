@@ -152,5 +152,9 @@ MUTATIONS = (
         "observed, now, policy=",
         "observed, pass_clock.now(), policy=",
     ),
+    Mutation("a restored target is beyond doubt", upkeep, "_reopen", "set(parts.runs.leftovers())", "()"),
+    Mutation(
+        "a vanished holder leaves no doubt", ModelHolds, "vanish", "suspects.add(run_name(target))", "suspects.clear()"
+    ),
     Mutation("a pass that outlives its claim", act.Act, "_confirm_claim", ">= self.claimed_until", "is None"),
 )

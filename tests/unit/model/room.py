@@ -40,6 +40,7 @@ class Room:
     lines: dict[str, dict[tuple[str, str], int]] = field(default_factory=dict)
     owners: dict[str, tuple[str, str]] = field(default_factory=dict)
     owned: dict[str, list[str]] = field(default_factory=dict)
+    suspects: set[str] = field(default_factory=set)
     fence: int = 0
     epoch: int = 0
     restoring: int = 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from models.errors import Transient
 from models.hold import Busy, Free, GateClosed, Held, HoldView, Mine, Owner
 from models.keys import Key
+from models.target import run_name
 from tasks.redis_scripts.instants import from_ms, to_ms
 from tests.unit.model.room import Hold, Room
 
@@ -32,7 +34,7 @@ class ModelHolds:
                 return seen
         fence = max(room.fence + 1, room.time_us())
         self._write_hold(target, owner.uid, key, fence, room.now)
-        return Mine(fence, from_ms(room.now))
+        return Mine(fence, from_ms(room.now), run_name(target) in room.suspects)
 
     def look(self, target: str, uid: str) -> HoldView:
         return self._view(target, uid) if self._room.epoch else GateClosed()
@@ -63,6 +65,7 @@ class ModelHolds:
                 self._drop_place(target, known, owner_key)
                 if hold is not None and hold.uid == known:
                     self._free(target, known, owner_key)
+                    self._room.suspects.add(run_name(target))
                 else:
                     self._forget(known, owner_key)
                 woken += self._wake_first(target)
@@ -80,6 +83,14 @@ class ModelHolds:
         room.want(str(other.key), room.now)
         self._join(target, owner)
         return self._view(target, owner.uid)
+
+    def suspect(self, run_names: Iterable[str]) -> None:
+        self._room.suspects.update(run_names)
+
+    def trust(self, target: str, uid: str, fence: int) -> None:
+        hold = self._room.holds.get(target)
+        if hold is not None and (hold.uid, hold.fence) == (uid, fence):
+            self._room.suspects.discard(run_name(target))
 
     def first_in_line(self, target: str) -> Key | None:
         line = self.line(target, limit=1)
@@ -155,7 +166,7 @@ class ModelHolds:
     def _view(self, target: str, uid: str) -> HoldView:
         hold = self._room.holds.get(target)
         if hold is not None and hold.uid == uid:
-            return Mine(hold.fence, from_ms(hold.since))
+            return Mine(hold.fence, from_ms(hold.since), run_name(target) in self._room.suspects)
         key = self._known(uid)
         places = self._places(target)
         place = (uid, key)

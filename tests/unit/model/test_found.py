@@ -15,16 +15,18 @@ from models.actions import WakeAt
 from models.decide import decide
 from models.errors import Conflict
 from models.hold import Owner
+from models.instants import format_instant
 from models.keys import Key
-from models.names import FINALIZER
+from models.names import ANNOTATION_UID, FINALIZER, LABEL_EXECUTION, LABEL_SOURCE_NAMESPACE
 from models.restore import restore
 from models.rules.cooldown import rest_until
 from models.status import FactType, Phase, Status
+from models.target import run_name
 from tasks import clock, upkeep
 from tasks.adapters import paths
 from tasks.parts import Parts
 from tasks.passes.reconcile import run_pass
-from tests.unit.model.actors import Port
+from tests.unit.model.actors import Crashed, Port
 from tests.unit.model.world import POLICY, SECOND, World
 from tests.unit.rules import builders
 
@@ -104,7 +106,7 @@ def test_cooldown_that_ends_within_a_pass_does_not_free_the_target_of_a_standing
     assert [left.uid for left in world.checks.runs()] == [run.uid]
 
 
-@pytest.mark.parametrize("stop", ["holds.take", "api.list", "api.get"])
+@pytest.mark.parametrize("stop", ["holds.take", "api.get"])
 def test_pass_that_outlived_its_claim_creates_nothing(world: World, stop: str) -> None:
     created(world)
     direct: Any = Direct()
@@ -116,6 +118,32 @@ def test_pass_that_outlived_its_claim_creates_nothing(world: World, stop: str) -
 
     direct.before = pause
     with ticking(world, 1), pytest.raises(Conflict, match="claim"):
+        one_pass(world, parts)
+    assert world.checks.runs() == []
+
+
+def test_what_a_deleted_orphan_leaves_is_looked_for_by_the_pass_after_a_crash(world: World) -> None:
+    created(world)
+    ended = format_instant(world.now() - 2 * POLICY.cooldown)
+    done = {"conditions": [{"type": "Succeeded", "status": "True"}], "completionTime": ended}
+    labels = {LABEL_EXECUTION: "gone", LABEL_SOURCE_NAMESPACE: "red"}
+    metadata = {"name": run_name("Node/c"), "labels": labels, "annotations": {ANNOTATION_UID: "uid-gone"}}
+    orphan = world.cluster.create(paths.pipeline_runs(POLICY.namespace), {"metadata": metadata, "status": done})
+    left = {"name": "left", "labels": {"tekton.dev/pipelineRun": run_name("Node/c")}}
+    world.cluster.create(paths.task_runs(POLICY.namespace), {"metadata": left})
+    direct: Any = Direct()
+    parts = world.build_parts(direct)
+
+    def die(label: str) -> None:
+        if label == "api.get" and orphan["metadata"]["uid"] not in [run.uid for run in world.checks.runs()]:
+            raise Crashed
+
+    direct.before = die
+    with ticking(world, 1), pytest.raises(Crashed):
+        one_pass(world, parts)
+    assert world.checks.runs() == []
+    direct.before = lambda label: None
+    with ticking(world, 1):
         one_pass(world, parts)
     assert world.checks.runs() == []
 
