@@ -6,8 +6,6 @@ Every action may be repeated by a later pass; a lost race ends this one.
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,6 +20,7 @@ from models.actions import (
     CreateRun,
     DeleteRun,
     EmitEvent,
+    EventReason,
     LeaveLine,
     PatchStatus,
     ReleaseTarget,
@@ -32,21 +31,21 @@ from models.actions import (
     YieldTarget,
 )
 from models.audit import event_id, pending_events
-from models.errors import Conflict, ExecutorError, Permanent, Transient
+from models.errors import Conflict, Permanent, Transient
 from models.execution import Execution
 from models.failure import refusal
 from models.hold import Busy, HoldView, Mine, Owner
 from models.manifest import pipeline_run
 from models.observed import Observed
 from models.policy import Policy
+from models.retell import retold
 from models.run import Ownership
-from models.status import Phase
+from models.status import Fact, Phase
 from models.target import run_name
 from tasks.adapters.cluster_errors import AlreadyExists
 from tasks.passes.observe import look_behind, owner_lives, remains
+from tasks.passes.telling import events_first, tell
 from tasks.ports import HOLD_TRUST, Clock, Ports
-
-log = logging.getLogger(__name__)
 
 CREATION_TRIES = 2
 """A kept connection that the server has just closed is no trouble worth a backoff."""
@@ -54,7 +53,10 @@ CREATION_TRIES = 2
 
 @dataclass(slots=True)
 class Act:
-    """The hands of one pass; `wake_at` is when the execution wants to be looked at again."""
+    """The hands of one pass; `wake_at` is when the execution wants to be looked at again.
+
+    `written` are the facts that this pass put into the status, and whose Events it tells itself.
+    """
 
     execution: Execution
     observed: Observed
@@ -64,6 +66,7 @@ class Act:
     hold_confirmed_at: datetime
     claimed_until: datetime
     wake_at: datetime | None = None
+    written: frozenset[Fact] = frozenset()
 
     @property
     def _target(self) -> str:
@@ -76,7 +79,7 @@ class Act:
     def all(self, actions: Sequence[Action]) -> bool:
         """Carry out the actions; say whether something was learnt that needs a new decision."""
         self.wake_at = None
-        for action in actions:
+        for action in events_first(actions):
             self._one(action)
         return bool(actions) and isinstance(actions[-1], LEARNING)
 
@@ -196,7 +199,12 @@ class Act:
             # What it leaves is in nobody's status: should this pass die, the next one has to look for it.
             self.ports.holds.suspect([run_name(self._target)])
             self.observed = replace(self.observed, hold=replace(self.observed.hold, suspect=True))
-        left = self.ports.runs.delete(run_name(self._target), uid)
+        try:
+            left = self.ports.runs.delete(run_name(self._target), uid)
+        except Permanent as refused:
+            words = f"run {run_name(self._target)} could not be deleted: {refused}"
+            self._emit(EmitEvent(EventReason.CLEANUP_FAILED, words, max(self.execution.status.attempt, 1)))
+            raise
         now = self.clock.now()
         left_behind = remains(self.execution, self.observed.hold, left, now, self.policy, self.ports)
         self.observed = replace(self.observed, run=left, remains=left_behind)
@@ -204,6 +212,7 @@ class Act:
     def _patch_status(self, action: PatchStatus) -> None:
         before = self.execution
         self.execution = self.ports.executions.patch_status(before, action.status)
+        self.written = frozenset(action.status.pending_facts).difference(before.status.pending_facts)
         self.ports.observer.transition(before, action.status, self.clock.now(), self._run_ended())
         told = [f for f in before.status.pending_facts if f not in action.status.pending_facts]
         if told:
@@ -222,11 +231,12 @@ class Act:
         if new:
             self.ports.observer.buffered(new)
             self.ports.kicker.flush_soon()
+        pending = self.execution.status.pending_facts
+        found = tuple(fact for fact in pending if fact not in self.written)
+        if new > len(pending) - len(found):
+            # Not written by us and unknown to the outbox: its writer died before telling it, or Redis was emptied.
+            for event in retold(self.execution, found, self.policy):
+                self._emit(event)
 
     def _emit(self, event: EmitEvent) -> None:
-        """Tell a Kubernetes Event; one that cannot be told now must not stop an execution."""
-        try:
-            self.ports.executions.emit(self.execution, event, self.clock.now())
-        except ExecutorError as fault:
-            told = json.dumps({"execution": str(self.execution.key), "event": event.reason.value})
-            log.warning("Kubernetes Event not written: %s: %s", told, fault)
+        tell(self.ports.executions, self.execution, event, self.clock.now())
