@@ -212,7 +212,7 @@ class Act:
     def _patch_status(self, action: PatchStatus) -> None:
         before = self.execution
         self.execution = self.ports.executions.patch_status(before, action.status)
-        self.written = frozenset(action.status.pending_facts).difference(before.status.pending_facts)
+        self.written = frozenset(self.execution.status.pending_facts).difference(before.status.pending_facts)
         self.ports.observer.transition(before, action.status, self.clock.now(), self._run_ended())
         told = [f for f in before.status.pending_facts if f not in action.status.pending_facts]
         if told:

@@ -77,3 +77,20 @@ def test_a_refused_clean_up_is_told_once_and_tried_again(world: World, monkeypat
             world.make_pass(key)
     assert world.events_of(key) == ["CleanupFailed", "PipelineRunCreated"]
     assert world.run_of(key) is not None
+
+
+def test_a_clean_success_tries_no_event_twice(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    emit, told = type(world.parts.executions).emit, []
+
+    def note(executions: Any, execution: Any, event: Any, now: Any) -> None:
+        told.append(event.reason.value)
+        emit(executions, execution, event, now)
+
+    monkeypatch.setattr(type(world.parts.executions), "emit", note)
+    key = world.declare()
+    world.make_pass(key)
+    world.make_pass(key)
+    world.end_run(key, succeeded=True, reason="Succeeded")
+    world.make_pass(key)
+    world.make_pass(key)
+    assert told == ["PipelineRunCreated", "WorkflowCompleted"]
