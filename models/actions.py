@@ -104,7 +104,9 @@ class WakeAt:
 
 @dataclass(frozen=True, slots=True)
 class WakeLine:
-    """Let the first in line of our target look again: what it waits for has changed."""
+    """Let the first in line of our target look again: what it waits for has changed. A block concerns everyone."""
+
+    everyone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 from models.execution import Execution
 from models.instants import format_instant
 from models.names import COMPONENT, KIND
-from models.status import Fact, FactType, Phase
+from models.status import Clearance, Fact, FactType, Phase, Request, Status
 from models.target import run_name
 
 _EVENT_IDS = uuid.uuid5(uuid.NAMESPACE_DNS, "audit.kubernaut.ai")
@@ -22,7 +22,8 @@ _EVENT_IDS = uuid.uuid5(uuid.NAMESPACE_DNS, "audit.kubernaut.ai")
 TEXT_MAX = 4096
 """Characters of one text in `event_data`: all of them together stay below DataStorage's 256 KiB."""
 
-_CORRELATION_MAX = 255
+_COLUMN_MAX = 255
+NOBODY = "unverified:unknown"
 
 _PHASE_OF = {
     FactType.STARTED: Phase.RUNNING,
@@ -33,8 +34,8 @@ _PHASE_OF = {
     FactType.RETRYING: Phase.PENDING,
     FactType.BLOCK_CLEARED: Phase.FAILED,
     FactType.CANCELLED: Phase.FAILED,
-    FactType.UNLOCKED: Phase.FAILED,
 }
+"""The phase that an event tells of; an unlock tells of the end before it, whichever that was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +72,40 @@ def _event(execution: Execution, fact: Fact) -> AuditEvent:
         "event_category": "workflow",
         "event_action": fact.type.value.rpartition(".")[2],
         "event_outcome": "failure" if fact.type is FactType.FAILED else "success",
-        "actor_type": "service",
-        "actor_id": COMPONENT,
+        **_actor(execution.status, fact),
         "resource_type": KIND,
         "resource_id": execution.key.name,
         "namespace": execution.key.namespace,
-        # DataStorage takes no U+0000 in a text of its own column; the API server lets one through.
-        "correlation_id": execution.correlation_id.replace("\x00", "\ufffd")[:_CORRELATION_MAX],
+        "correlation_id": _column(execution.correlation_id),
         "event_data": _event_data(execution, fact),
     }
     return AuditEvent(identity, body)
+
+
+def _actor(status: Status, fact: Fact) -> dict[str, str]:
+    act = _act(status, fact)
+    if act is None:
+        return {"actor_type": "service", "actor_id": COMPONENT}
+    return {"actor_type": "user", "actor_id": _column(act[0] or NOBODY)}
+
+
+def _act(status: Status, fact: Fact) -> tuple[str, str] | None:
+    """Return who did what this fact tells and why; None for what the executor did by itself."""
+    match fact.type:
+        case FactType.BLOCK_CLEARED:
+            done: Clearance | Request | None = status.clearance
+        case FactType.CANCELLED:
+            done = status.cancellation
+        case FactType.UNLOCKED:
+            done = status.unlock
+        case _:
+            return None
+    return (done.by, done.reason) if done is not None else (NOBODY, "")
+
+
+def _column(text: str) -> str:
+    """Make a text fit DataStorage's columns: they take no U+0000, the API server lets one through."""
+    return text.replace("\x00", "\ufffd")[:_COLUMN_MAX]
 
 
 def _event_data(execution: Execution, fact: Fact) -> dict[str, Any]:
@@ -89,7 +114,7 @@ def _event_data(execution: Execution, fact: Fact) -> dict[str, Any]:
         "workflow_id": spec.workflow_id,
         "workflow_version": spec.workflow_version,
         "target_resource": spec.target,
-        "phase": _PHASE_OF[fact.type].value,
+        "phase": _PHASE_OF.get(fact.type, status.phase).value,
         "container_image": spec.image,
         "execution_name": execution.key.name,
         "attempt": fact.attempt,
@@ -109,6 +134,11 @@ def _event_data(execution: Execution, fact: Fact) -> dict[str, Any]:
             "failure_message": status.failure.message,
             "failed_task_name": status.failure.task_name or None,
         }
+    if fact.type is FactType.SKIPPED and status.skip is not None:
+        fields |= {"skip_reason": status.skip.reason.value, "skip_message": status.skip.message}
+    act = _act(status, fact)
+    if act is not None:
+        fields["request_reason"] = act[1] or None
     return {key: _cut(value) for key, value in fields.items() if value is not None}
 
 

@@ -24,7 +24,7 @@ def decide(
     `now` is Redis TIME, `jitter` is drawn from [-1, 1]: the caller's, so that the same input gives the same answer.
     """
     if execution.deleted_at is not None:
-        return leave(execution, execution.deleted_at, observed, now)
+        return leave(execution, execution.deleted_at, observed, now, policy)
     match execution.status.phase:
         case Phase.PENDING:
             return begin(execution, observed, now, policy, jitter)

@@ -20,10 +20,11 @@ class Observed:
     not looked yet (the API server's refusal of a second run of that name is the last word anyhow).
     `refusal` is the answer to a creation within this pass. `holder` is the execution that holds the target while
     we do not, as the API server knows it now. `acknowledged` are ids of audit events that DataStorage confirmed,
-    `refused_facts` those it will never take, with what it said. `frozen` is the freeze in force. `engine_available`
-    says whether the API server knows the kind of our run, `requester_verified` whether admission makes sure that the
-    requested-by annotation names its author. `remains` counts what runs of this name that are gone left behind:
-    TaskRuns, and pods that have not ended. A new run of the same name would take such a TaskRun for its own.
+    `refused_facts` ids of those it will never take, with what it said. `frozen` is the freeze in force.
+    `engine_available` says whether the API server knows the kind of our run, `requester_verified` whether admission
+    makes sure that the requested-by annotation names its author. `remains` counts what runs of this name that are gone
+    left behind: TaskRuns, and pods that have not ended. A new run of the same name would take such a TaskRun for its
+    own.
     """
 
     hold: HoldView

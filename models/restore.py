@@ -10,7 +10,7 @@ from models.execution import Engine, Execution
 from models.hold import Owner
 from models.keys import Key
 from models.policy import Policy
-from models.rules.cooldown import rest_until
+from models.rules.cooldown import blocks, keeps_target
 from models.run import Run
 from models.status import Phase
 from models.validation import find_fault
@@ -56,7 +56,7 @@ def restore(executions: Iterable[Execution], runs: Iterable[Run], now: datetime,
     claims.sort(key=lambda claim: (claim.owner.uid in running, claim.fence))
     holds = {claim.target: claim for claim in claims}
     holders = {claim.owner.uid for claim in holds.values()}
-    places = [RestoredPlace(e.spec.target, owner(e)) for e in known if e.uid not in holders and _waits(e)]
+    places = [RestoredPlace(e.spec.target, owner(e)) for e in known if e.uid not in holders and _waits(e, policy)]
     unfinished = [e.key for e in known if _unfinished(e, running.get(e.uid), now, policy)]
     uids = {e.uid for e in known}
     orphans = [run for run in found if run.execution_uid not in uids and _orphan_rested(run, now, policy)]
@@ -78,29 +78,20 @@ def _orphan_rested(run: Run, now: datetime, policy: Policy) -> bool:
 def _claim(execution: Execution, run: Run | None, now: datetime, policy: Policy) -> RestoredHold | None:
     status = execution.status
     fence = max(status.fence or 0, (run.fence or 0) if run is not None else 0)
-    if run is None and (status.fence is None or not _still_holds(execution, now, policy)):
+    if run is None and (status.fence is None or not keeps_target(status, now, policy)):
         return None
     since = status.started_at or (run.created_at if run is not None else execution.created_at)
     return RestoredHold(execution.spec.target, owner(execution), fence, since)
 
 
-def _still_holds(execution: Execution, now: datetime, policy: Policy) -> bool:
-    if not execution.status.phase.terminal:
-        return True
-    status = execution.status
-    if (
-        status.completed_at is None
-    ):  # somebody forced its phase: the cooldown counts from the repair that is still to come
-        return status.attempt > 0 and bool(status.run_name or status.failures)
-    until = rest_until(status, policy)
-    return until is not None and now < until
-
-
-def _waits(execution: Execution) -> bool:
+def _waits(execution: Execution, policy: Policy) -> bool:
     """Say whether an execution belongs into its target's line; a new one too, so that a line keeps its order.
 
-    An invalid one would stand there for nothing: it ends without ever taking its target.
+    An invalid one would stand there for nothing: it ends without ever taking its target. One that blocks a target
+    which another holds gets its turn to block it.
     """
+    if blocks(execution.status, policy) and execution.deleted_at is None:
+        return True
     waiting = execution.status.phase is Phase.PENDING and execution.deleted_at is None
     return waiting and execution.spec.engine is Engine.TEKTON and find_fault(execution.spec) is None
 
@@ -111,4 +102,4 @@ def _unfinished(execution: Execution, run: Run | None, now: datetime, policy: Po
         return True
     if status.attempt == 0:
         return False
-    return status.completed_at is None or bool(status.pending_facts) or _still_holds(execution, now, policy)
+    return status.completed_at is None or bool(status.pending_facts) or keeps_target(status, now, policy)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from models.actions import EmitEvent
+from models.answers import Answers
 from models.execution import Engine, Execution
 from models.freeze import Freeze
 from models.hold import HoldView, Owner
@@ -83,15 +84,18 @@ class TargetHolds(Protocol):
 
     def trust(self, target: str, uid: str, fence: int) -> None: ...
 
-    def first_in_line(self, target: str) -> Key | None: ...
+    def line(self, target: str, limit: int) -> Sequence[Owner]: ...
 
 
 class FactBuffer(Protocol):
-    """The outbox, as a pass sees it. `append` takes (event id, JSON body) and returns how many were new to it."""
+    """The outbox, as a pass sees it. `append` takes (event id, JSON body) and returns how many were new to it.
+
+    `answers` says what became of events of an execution.
+    """
 
     def append(self, execution_uid: str, key: Key, events: Sequence[tuple[str, bytes]], *, awaited: bool) -> int: ...
 
-    def acked(self, uid: str) -> frozenset[str]: ...
+    def answers(self, uid: str, event_ids: Sequence[str]) -> Answers: ...
 
     def trimmed(self, uid: str, event_ids: Iterable[str]) -> None: ...
 

@@ -20,7 +20,8 @@ from models.observed import Observed
 from models.policy import Policy
 from models.rules.ending import fail, plain_details
 from models.rules.starting import creation_refused, start
-from models.rules.waiting import wait_for_engine, wait_for_orphan, wait_for_remains, wait_in_line
+from models.rules.taken import meet_holder
+from models.rules.waiting import wait_for_engine, wait_for_orphan, wait_for_remains
 from models.rules.writing import keep
 from models.run import Ownership, Run
 from models.status import FailureReason
@@ -45,10 +46,8 @@ def begin(execution: Execution, observed: Observed, now: datetime, policy: Polic
             return keep(execution, observed, now, WakeAt(now + GATE_WAIT))
         case Free():
             return (TakeTarget(),)
-        case Busy(position=0):
-            return (TakeTarget(),)
         case Busy() as busy:
-            return wait_in_line(execution, observed, busy, now, policy)
+            return meet_holder(execution, observed, busy, now, policy)
         case Mine() as mine:
             return _with_target(execution, observed, mine, now, policy, jitter)
         case _ as never:

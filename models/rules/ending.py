@@ -12,7 +12,7 @@ from models.hold import Mine
 from models.instants import ceil_second
 from models.observed import Observed
 from models.policy import Policy
-from models.rules.cooldown import rest_until
+from models.rules.cooldown import blocks, rest_until
 from models.rules.writing import run_status, touched, write
 from models.run import Ownership, Run
 from models.status import ConditionType, FactType, FailureDetails, FailureReason, Phase, Status
@@ -20,7 +20,7 @@ from models.status import ConditionType, FactType, FailureDetails, FailureReason
 
 def complete(execution: Execution, observed: Observed, run: Run, now: datetime, policy: Policy) -> tuple[Action, ...]:
     """Running→Completed."""
-    new = _ended(execution, Phase.COMPLETED, _end_of(run, now))
+    new = ended(execution, Phase.COMPLETED, _end_of(run, now))
     new = replace(new, reason="", run_status=run_status(run), failures=0, next_allowed=None)
     new = new.with_condition(ConditionType.COMPLETE, True, "PipelineSucceeded", run.message or "the run succeeded", now)
     new = new.with_fact(FactType.COMPLETED, new.attempt, now)
@@ -39,8 +39,9 @@ def fail(
 ) -> tuple[Action, ...]:
     """Any phase that has not ended → Failed."""
     status, run = execution.status, observed.run
-    new = _ended(execution, Phase.FAILED, _end_of(run if status.run_name else None, now))
-    attempt = execution.next_attempt if exhausted else max(status.attempt, 1)
+    new = ended(execution, Phase.FAILED, _end_of(run if status.run_name else None, now))
+    # Without a run the attempt under way is lost, not one that failed before it: there is nothing to rest from.
+    attempt = execution.next_attempt if exhausted or not status.run_name else max(status.attempt, 1)
     new = replace(
         new,
         reason=details.reason.value,
@@ -72,7 +73,7 @@ def repair_completion(execution: Execution, observed: Observed, now: datetime, p
     """
     run = observed.run
     ours = run if run is not None and run.ownership(execution) is Ownership.OURS else None
-    new = _ended(execution, execution.status.phase, _end_of(ours, now))
+    new = ended(execution, execution.status.phase, _end_of(ours, now))
     if ours is not None:
         new = replace(new, run_name=ours.name)
     return _end(execution, observed, new, now, policy)
@@ -93,7 +94,8 @@ def _end_of(run: Run | None, now: datetime) -> datetime:
     return min(ceil_second(now), run.ended_at + timedelta(seconds=1))
 
 
-def _ended(execution: Execution, phase: Phase, at: datetime) -> Status:
+def ended(execution: Execution, phase: Phase, at: datetime) -> Status:
+    """Return the status with its end in it; it waits for nothing any more."""
     status = touched(execution)
     completed = ceil_second(max(at, status.started_at or at))
     duration = format_duration(completed - status.started_at) if status.started_at else ""
@@ -105,7 +107,8 @@ def _end(
     execution: Execution, observed: Observed, new: Status, now: datetime, policy: Policy, *events: Action
 ) -> tuple[Action, ...]:
     rest = rest_until(new, policy)
-    return (*write(execution, observed, new, now), *events, WakeLine(), WakeAt(now if rest is None else rest))
+    line = WakeLine(everyone=blocks(new, policy))
+    return (*write(execution, observed, new, now), *events, line, WakeAt(now if rest is None else rest))
 
 
 def _complete_reason(details: FailureDetails) -> str:

@@ -20,17 +20,24 @@ from models.audit import event_id
 from models.execution import Execution
 from models.hold import Busy, Free, GateClosed, Mine
 from models.observed import Observed
+from models.policy import Policy
 from models.rules.begin import DELETION_WAIT, GATE_WAIT, REMAINS_WAIT
+from models.rules.cooldown import blocks
+from models.rules.lifting import clear_by_deletion
 from models.rules.rest import our_run
 
 AUDIT_GRACE = timedelta(seconds=30)
 AUDIT_LOOK = timedelta(seconds=1)
 
 
-def leave(execution: Execution, deleted_at: datetime, observed: Observed, now: datetime) -> tuple[Action, ...]:
+def leave(
+    execution: Execution, deleted_at: datetime, observed: Observed, now: datetime, policy: Policy
+) -> tuple[Action, ...]:
     """Decide for an execution that somebody deleted."""
     if not execution.guarded:
         return ()
+    if blocks(execution.status, policy):
+        return clear_by_deletion(execution, observed, now)
     run = our_run(execution, observed)
     if run is not None:
         return (WakeAt(now + DELETION_WAIT),) if run.deleting else (DeleteRun(run.uid),)
@@ -52,5 +59,6 @@ def leave(execution: Execution, deleted_at: datetime, observed: Observed, now: d
 
 
 def _audited(execution: Execution, observed: Observed) -> bool:
+    """Say whether nothing is left that DataStorage could still take."""
     ids = {event_id(execution.uid, fact.type, fact.attempt) for fact in execution.status.pending_facts}
-    return ids <= observed.acknowledged
+    return ids <= observed.acknowledged | observed.refused_facts.keys()

@@ -1,4 +1,4 @@
-"""Terminal: report what DataStorage acknowledged, keep the cooldown, then clean up and release the target."""
+"""Terminal: report what DataStorage acknowledged, keep cooldown and block, then clean up and release the target."""
 
 from __future__ import annotations
 
@@ -19,26 +19,39 @@ from models.hold import Busy, Free, GateClosed, Mine
 from models.observed import Observed
 from models.policy import Policy
 from models.rules.begin import DELETION_WAIT, GATE_WAIT, REMAINS_WAIT
-from models.rules.cooldown import rest_until
+from models.rules.cooldown import blocks, rest_until
 from models.rules.ending import repair_completion
+from models.rules.lifting import lift
 from models.rules.writing import keep
 from models.run import Ownership, Run
 
 
 def rest(execution: Execution, observed: Observed, now: datetime, policy: Policy) -> tuple[Action, ...]:
-    """Decide for an execution that has ended."""
-    if execution.status.attempt == 0:
+    """Decide for an execution that has ended.
+
+    One that blocks keeps its target without an end in sight; its run goes when the cooldown is over, as any other.
+    """
+    status = execution.status
+    if status.attempt == 0:
         return ()
-    if execution.status.completed_at is None:
+    if status.completed_at is None:
         return repair_completion(execution, observed, now, policy)
-    until = rest_until(execution.status, policy)
-    if until is not None and now < until:
-        if isinstance(observed.hold, Free):
-            return (TakeTarget(),)
+    lifted = lift(execution, observed, now, policy)
+    if lifted:
+        return lifted
+    until, blocking = rest_until(status, policy), blocks(status, policy)
+    resting = until is not None and now < until
+    if (resting or blocking) and isinstance(observed.hold, Free):
+        return (TakeTarget(),)
+    if blocking and isinstance(observed.hold, Busy) and observed.hold.position == 0:
+        return (TakeTarget(),)
+    if until is not None and resting:
         return keep(execution, observed, now, WakeAt(until))
     run = our_run(execution, observed)
     if run is not None and not run.deleting:
         return (DeleteRun(run.uid),)
+    if blocking:
+        return keep(execution, observed, now)
     return keep(execution, observed, now, *_free_target(execution, observed, run, now))
 
 

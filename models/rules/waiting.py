@@ -9,30 +9,28 @@ from models.actions import Action, EmitEvent, EventReason
 from models.execution import Execution
 from models.hold import Busy
 from models.instants import format_instant
+from models.names import ASK_CLEAR
 from models.observed import Observed
 from models.policy import Policy
-from models.rules.cooldown import rest_until
+from models.rules.cooldown import blocks, rest_until
 from models.rules.writing import keep, touched, write
 from models.run import Run
-from models.status import ConditionType, FactType, Phase, QueuePlace, WaitReason
+from models.status import ConditionType, FactType, Phase, QueuePlace, Status, WaitReason
 
 
 def wait_in_line(
     execution: Execution, observed: Observed, busy: Busy, now: datetime, policy: Policy
 ) -> tuple[Action, ...]:
-    """Stay Pending, say who holds the target; written on joining, on becoming the first, and when the holder ends."""
+    """Stay Pending, say who keeps the target and why.
+
+    Written on joining, on becoming the first and when the first's reason changes; a block concerns the whole line.
+    """
     status = execution.status
-    resting = rest_until(observed.holder.status, policy) if observed.holder is not None else None
-    reason = WaitReason.RECENTLY_REMEDIATED if resting is not None else WaitReason.TARGET_BUSY
+    reason = _reason(observed.holder, now, policy)
     place = QueuePlace(busy.position, str(busy.holder), busy.since)
-    known = status.queue is not None and (status.queue.position, status.queue.holder, status.reason) == (
-        place.position,
-        place.holder,
-        reason,
-    )
-    if known or (status.queue is not None and busy.position > 1):
+    if status.queue is not None and _known(status, status.queue, place, reason):
         return keep(execution, observed, now)
-    message = _line_message(busy, resting)
+    message = _line_message(observed.holder, busy, reason, policy)
     new = replace(touched(execution), phase=Phase.PENDING, reason=reason, queue=place)
     new = new.with_condition(ConditionType.LOCKED, True, reason, message, now)
     events: tuple[Action, ...] = ()
@@ -43,10 +41,40 @@ def wait_in_line(
     return (*write(execution, observed, new, now), *events)
 
 
-def _line_message(busy: Busy, resting: datetime | None) -> str:
-    if resting is not None:
-        return f"position {busy.position}, {busy.holder} has ended and the target rests until {format_instant(resting)}"
-    return f"position {busy.position}, held by {busy.holder} since {format_instant(busy.since)}"
+def _known(status: Status, queue: QueuePlace, place: QueuePlace, reason: WaitReason) -> bool:
+    if (reason is WaitReason.PREVIOUS_FAILED) != (status.reason == WaitReason.PREVIOUS_FAILED):
+        return False
+    same = (queue.position, queue.holder, status.reason) == (place.position, place.holder, reason)
+    return same or place.position > 1
+
+
+def _reason(holder: Execution | None, now: datetime, policy: Policy) -> WaitReason:
+    if holder is None or holder.deleted_at is not None:
+        return WaitReason.TARGET_BUSY
+    if blocks(holder.status, policy):
+        return WaitReason.PREVIOUS_FAILED
+    until = rest_until(holder.status, policy)
+    return WaitReason.TARGET_BUSY if until is None or now >= until else WaitReason.RECENTLY_REMEDIATED
+
+
+def _line_message(holder: Execution | None, busy: Busy, reason: WaitReason, policy: Policy) -> str:
+    place = f"position {busy.position}, "
+    if holder is not None and reason is WaitReason.PREVIOUS_FAILED:
+        return place + how_to_clear(holder)
+    until = rest_until(holder.status, policy) if holder is not None else None
+    if until is not None and reason is WaitReason.RECENTLY_REMEDIATED:
+        return f"{place}{busy.holder} has ended and the target rests until {format_instant(until)}"
+    return f"{place}held by {busy.holder} since {format_instant(busy.since)}"
+
+
+def how_to_clear(blocking: Execution) -> str:
+    """Say who blocks the target and the two ways, ready to be typed, to let it go on."""
+    name, namespace = blocking.key.name, blocking.key.namespace
+    return (
+        f"blocked by {blocking.key}, which failed after a task had started; once its target has been looked at: "
+        f'wfe clear {name} -n {namespace} --reason "..." '
+        f'(or: kubectl annotate wfe {name} -n {namespace} {ASK_CLEAR}="...")'
+    )
 
 
 def wait_for_engine(execution: Execution, observed: Observed, now: datetime) -> tuple[Action, ...]:

@@ -10,23 +10,34 @@ from models.audit import event_id
 from models.execution import Execution
 from models.observed import Observed
 from models.run import Run
-from models.status import ConditionType, RunStatus, Status
+from models.status import ConditionType, Fact, RunStatus, Status
+
+AUDIT_FAILED = "AuditFailed"
+_LONGEST_PROBLEM = 1024
 
 
 def write(execution: Execution, observed: Observed, new: Status, now: datetime) -> tuple[Action, ...]:
-    settled = settle_audit(execution, new, observed.acknowledged, now)
+    settled = settle_audit(execution, new, observed, now)
     return (PatchStatus(settled), *facts(settled))
 
 
 def keep(execution: Execution, observed: Observed, now: datetime, *wakes: Action) -> tuple[Action, ...]:
-    """Change nothing but that DataStorage acknowledged every fact; facts it did not are buffered again.
+    """Change nothing but what DataStorage said of our facts: all acknowledged, or one refused for good.
 
     One acknowledged among others waits for them or for the next transition: it is not worth a write of its own.
     """
-    settled = settle_audit(execution, execution.status, observed.acknowledged, now)
-    if settled != execution.status and not settled.pending_facts:
+    settled = settle_audit(execution, execution.status, observed, now)
+    if settled != execution.status and (not settled.pending_facts or _refusal_changed(execution.status, settled)):
         return (PatchStatus(settled), *facts(settled), *wakes)
     return (*facts(execution.status), *wakes)
+
+
+def _refusal_changed(before: Status, after: Status) -> bool:
+    words = [
+        condition.message if condition is not None and condition.reason == AUDIT_FAILED else ""
+        for condition in (before.condition(ConditionType.AUDIT), after.condition(ConditionType.AUDIT))
+    ]
+    return words[0] != words[1]
 
 
 def touched(execution: Execution) -> Status:
@@ -38,9 +49,19 @@ def facts(status: Status) -> tuple[Action, ...]:
     return (BufferFacts(),) if status.pending_facts else ()
 
 
-def settle_audit(execution: Execution, status: Status, acknowledged: frozenset[str], now: datetime) -> Status:
-    left = tuple(f for f in status.pending_facts if event_id(execution.uid, f.type, f.attempt) not in acknowledged)
+def settle_audit(execution: Execution, status: Status, observed: Observed, now: datetime) -> Status:
+    """Drop the facts that DataStorage acknowledged and say what is true of the rest.
+
+    One that it refused stays: it may be accepted once somebody has mended what was wrong.
+    """
+    ids = {fact: event_id(execution.uid, fact.type, fact.attempt) for fact in status.pending_facts}
+    left = tuple(fact for fact in status.pending_facts if ids[fact] not in observed.acknowledged)
     status = replace(status, pending_facts=left)
+    refused = [
+        _refused(fact, observed.refused_facts[ids[fact]]) for fact in left if ids[fact] in observed.refused_facts
+    ]
+    if refused:
+        return status.with_condition(ConditionType.AUDIT, False, AUDIT_FAILED, "; ".join(refused), now)
     if left:
         names = ", ".join(f.type.value for f in left)
         return status.with_condition(
@@ -51,6 +72,10 @@ def settle_audit(execution: Execution, status: Status, acknowledged: frozenset[s
     return status.with_condition(
         ConditionType.AUDIT, True, "AuditSucceeded", "DataStorage acknowledged every event so far", now
     )
+
+
+def _refused(fact: Fact, problem: str) -> str:
+    return f"DataStorage refused {fact.type.value} of attempt {fact.attempt}: {problem[:_LONGEST_PROBLEM]}"
 
 
 def run_status(run: Run) -> RunStatus:

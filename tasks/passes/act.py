@@ -47,6 +47,9 @@ from tasks.passes.observe import look_behind, owner_lives, remains
 from tasks.passes.telling import events_first, tell
 from tasks.ports import HOLD_TRUST, Clock, Ports
 
+LINE_LIMIT = 1000
+"""How many of a line are told of a block at once; who stands behind them learns of it by the resync."""
+
 CREATION_TRIES = 2
 """A kept connection that the server has just closed is no trouble worth a backoff."""
 
@@ -107,9 +110,9 @@ class Act:
                 self._emit(action)
             case WakeAt(at=at):
                 self.wake_at = at if self.wake_at is None else min(self.wake_at, at)
-            case WakeLine():
-                first = self.ports.holds.first_in_line(self._target)
-                self.ports.kicker.wake([first] if first is not None else [])
+            case WakeLine(everyone=everyone):
+                line = self.ports.holds.line(self._target, LINE_LIMIT if everyone else 1)
+                self.ports.kicker.wake([waiting.key for waiting in line])
             case LeaveLine():
                 self.ports.kicker.wake(self.ports.holds.leave(self._target, self.execution.uid))
             case ReleaseTarget(fence=fence):

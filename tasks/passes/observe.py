@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from models.answers import Answers
+from models.audit import event_id
 from models.execution import Execution
 from models.hold import Busy, HoldView, Mine
 from models.observed import Observed
 from models.policy import Policy
-from models.rules.cooldown import rest_until
+from models.rules.cooldown import keeps_target, rest_until, tried
 from models.run import Ownership, Run, TaskRun
 from models.status import Phase
 from models.target import run_name
 from tasks.ports import Ports
+
+LOOKS_BEHIND = 3
 
 
 def observe(execution: Execution, now: datetime, policy: Policy, ports: Ports) -> Observed:
     """Read hold, run, TaskRuns, what is left of earlier runs, and acknowledgements for one execution."""
     hold, holder = _look_at_hold(execution, ports)
     run = ports.runs.get(run_name(execution.spec.target)) if _needs_run(execution, hold, now, policy) else None
+    answers = _answers(execution, ports)
     return Observed(
         hold=hold,
         run=run,
@@ -26,11 +31,17 @@ def observe(execution: Execution, now: datetime, policy: Policy, ports: Ports) -
         task_runs=_failed_tasks(execution, run, ports),
         holder=holder,
         remains=remains(execution, hold, run, now, policy, ports),
-        acknowledged=ports.facts.acked(execution.uid) if execution.status.pending_facts else frozenset(),
+        acknowledged=answers.acknowledged,
+        refused_facts=answers.refused,
         frozen=ports.surroundings.freeze(),
         engine_available=ports.surroundings.engine_available(execution.spec.engine),
         requester_verified=ports.surroundings.requester_verified(),
     )
+
+
+def _answers(execution: Execution, ports: Ports) -> Answers:
+    ids = [event_id(execution.uid, fact.type, fact.attempt) for fact in execution.status.pending_facts]
+    return ports.facts.answers(execution.uid, ids) if ids else Answers()
 
 
 def _look_at_hold(execution: Execution, ports: Ports) -> tuple[HoldView, Execution | None]:
@@ -41,12 +52,20 @@ def _look_at_hold(execution: Execution, ports: Ports) -> tuple[HoldView, Executi
 
 
 def look_behind(execution: Execution, busy: Busy, ports: Ports) -> tuple[HoldView, Execution | None]:
-    """Ask the API server about the holder: one that is gone holds nothing."""
-    holder = ports.executions.get(busy.holder)
-    if holder is None or holder.uid != busy.holder_uid:
-        ports.kicker.wake(ports.holds.vanish(busy.holder, busy.holder_uid))
-        return ports.holds.look(execution.spec.target, execution.uid), None
-    return busy, holder
+    """Ask the API server about the holder: one that is gone holds nothing.
+
+    The holder is None when the target changed hands that often while we looked.
+    """
+    hold: HoldView = busy
+    for _ in range(LOOKS_BEHIND):
+        if not isinstance(hold, Busy):
+            break
+        holder = ports.executions.get(hold.holder)
+        if holder is not None and holder.uid == hold.holder_uid:
+            return hold, holder
+        ports.kicker.wake(ports.holds.vanish(hold.holder, hold.holder_uid))
+        hold = ports.holds.look(execution.spec.target, execution.uid)
+    return hold, None
 
 
 def _needs_run(execution: Execution, hold: HoldView, now: datetime, policy: Policy) -> bool:
@@ -93,8 +112,7 @@ def _remains_matter(execution: Execution, hold: HoldView, now: datetime, policy:
     if execution.deleted_at is not None:
         return isinstance(hold, Mine)
     if status.phase.terminal:
-        until = rest_until(status, policy)
-        return isinstance(hold, Mine) and until is not None and now >= until
+        return isinstance(hold, Mine) and tried(status) and not keeps_target(status, now, policy)
     if status.phase is Phase.RUNNING:
         return execution.attempt_failed
     return isinstance(hold, Mine) and hold.suspect

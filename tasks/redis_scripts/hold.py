@@ -75,11 +75,6 @@ class Holds:
         """Note that nothing is left of earlier runs of a target that is ours under this fence."""
         self._run("trust", _spot(target), uid, fence)
 
-    def first_in_line(self, target: str) -> Key | None:
-        """Return who is first in line, whether or not the target is free."""
-        line = self.line(target, limit=1)
-        return line[0].key if line else None
-
     def line(self, target: str, limit: int = 1000) -> list[Owner]:
         """Return who waits for a target, the first first."""
         reply = self._run("line", _spot(target), limit)

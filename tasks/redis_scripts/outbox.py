@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from models.answers import Answers
 from models.keys import Key
 from tasks.redis_scripts.connection import Client, translated
 from tasks.redis_scripts.instants import span_ms
@@ -71,6 +72,15 @@ class Outbox:
             members: Any = self._client.smembers(f"{self._prefix}:acked:{uid}")
         return frozenset(member.decode() for member in members)
 
+    def answers(self, uid: str, event_ids: Sequence[str]) -> Answers:
+        """Return what became of an execution's events: acknowledged, or refused for good and with which words."""
+        with translated():
+            pipe = self._client.pipeline(transaction=False)
+            pipe.smembers(f"{self._prefix}:acked:{uid}")
+            pipe.hmget(f"{self._prefix}:outbox:quarantine", list(event_ids))
+            members, records = pipe.execute()
+        return Answers(frozenset(member.decode() for member in members), _problems(event_ids, records))
+
     def trimmed(self, uid: str, event_ids: Iterable[str] = ()) -> None:
         """Forget acknowledgements whose facts the status no longer has: those given, or all of the execution."""
         self._run("trim", uid, *event_ids)
@@ -87,8 +97,7 @@ class Outbox:
             return {}
         with translated():
             records: Any = self._client.hmget(f"{self._prefix}:outbox:quarantine", list(event_ids))
-        found = zip(event_ids, records, strict=True)
-        return {event_id: json.loads(record)["problem"] for event_id, record in found if record}
+        return _problems(event_ids, records)
 
     def size(self) -> int:
         """Count the buffered events."""
@@ -133,6 +142,11 @@ class Outbox:
 
     def _run(self, name: str, *arguments: Argument) -> Any:
         return self._scripts(name, self._prefix, *arguments)
+
+
+def _problems(event_ids: Sequence[str], records: Iterable[bytes | None]) -> dict[str, str]:
+    found = zip(event_ids, records, strict=True)
+    return {event_id: json.loads(record)["problem"] for event_id, record in found if record}
 
 
 def _item(event_id: bytes, source: bytes, body: bytes) -> Item:

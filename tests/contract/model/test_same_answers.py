@@ -143,6 +143,7 @@ def _ask_outbox(rng: random.Random, pairs: dict[str, Pair], set_clock: SetClock,
             elif rng.random() < 0.7:
                 outbox.ask("acknowledge", taken)
         case 3:
+            outbox.ask("answers", owner.uid, [f"{owner.uid}-{number}" for number in range(5)])
             outbox.ask("trimmed", owner.uid, sorted(outbox.ask("acked", owner.uid))[:1])
         case 4:
             outbox.ask("delay_flush", None, 0.5)

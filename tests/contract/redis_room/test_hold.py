@@ -76,7 +76,7 @@ def test_others_join_the_line_in_order_of_creation(holds: Holds) -> None:
     assert holds.look(TARGET, C.uid) == Busy(A.key, A.uid, since, 2)
     assert holds.look(TARGET, D.uid) == Busy(A.key, A.uid, since, 0)
     assert holds.line(TARGET) == [B, C]
-    assert holds.first_in_line(TARGET) == B.key
+    assert holds.line(TARGET, limit=1)[0].key == B.key
 
 
 def test_equal_creation_is_ordered_by_uid(holds: Holds) -> None:

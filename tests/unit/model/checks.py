@@ -13,7 +13,7 @@ from models.execution import Execution, read_execution
 from models.keys import Key
 from models.policy import Policy
 from models.run import Run, read_run
-from models.status import ConditionType, FactType, Phase, Status
+from models.status import ConditionType, FactType, Phase, Status, WaitReason
 from tests.unit.model.api_server import Change, Document, ModelCluster
 from tests.unit.model.room import Hold, Room
 from tests.unit.model.storage import ModelStorage
@@ -25,6 +25,7 @@ LEGAL = {
 }
 FORCE = "operator"
 STALL = timedelta(seconds=15)
+FORGOTTEN = timedelta(seconds=150)
 AUDIT_GRACE = timedelta(seconds=30)
 
 
@@ -59,6 +60,9 @@ class Checks:
     given: dict[str, datetime] = field(default_factory=dict)
     forced: set[str] = field(default_factory=set)
     restore_began: datetime | None = None
+    bared: set[str] = field(default_factory=set)
+    run_ended: dict[str, datetime] = field(default_factory=dict)
+    on_its_way: Callable[[Key], bool] = lambda key: False
 
     def __post_init__(self) -> None:
         self.cluster.listeners.append(self.changed)
@@ -89,6 +93,8 @@ class Checks:
                 self._run_created(read_run(after))
             elif before is not None and _going(after) and not _going(before):
                 self._run_deleted(read_run(before))
+            if after is not None and read_run(after).succeeded is not None:
+                self.run_ended.setdefault(after["metadata"]["uid"], self.now())
         elif change.plural == "events" and after is not None:
             self._event_told(after)
 
@@ -128,7 +134,9 @@ class Checks:
         same = (before.failure, before.attempt, before.failures, before.started_at)
         now = (after.failure, after.attempt, after.failures, after.started_at)
         named = before.run_name == after.run_name or before.completed_at is None
-        claim(same == now and named, "I5 a terminal status changed")
+        claim(same == now and named and before.skip == after.skip, "I5 a terminal status changed")
+        for was, is_ in ((before.clearance, after.clearance), (before.unlock, after.unlock)):
+            claim(was is None or was == is_, "I5 a record of who lifted a block changed")
 
     def _facts_kept(self, old: Execution, new: Execution) -> None:
         had = {(f.type, f.attempt) for f in old.status.pending_facts}
@@ -156,6 +164,10 @@ class Checks:
             needed.add((kind.get(after.phase, FactType.SKIPPED), after.attempt))
         if after.failures > before.failures and not after.phase.terminal:
             needed.add((FactType.RETRYING, after.attempt))
+        if after.clearance is not None and before.clearance is None:
+            needed.add((FactType.BLOCK_CLEARED, after.attempt))
+        if after.unlock is not None and before.unlock is None:
+            needed.add((FactType.UNLOCKED, after.attempt))
         return needed
 
     def _execution_gone(self, execution: Execution) -> None:
@@ -204,6 +216,9 @@ class Checks:
             if other.uid != run.execution_uid and other.spec.target == target and rests is not None:
                 resting = now < rests and not late and not self._excused(target)
                 claim(not resting, f"I3 run of {run.execution_key} inside the cooldown of {other.key}")
+            if other.uid != run.execution_uid and other.spec.target == target and self.blocks(other):
+                forced = late or self._excused(target) or other.uid in self.bared
+                claim(forced, f"I3 run of {run.execution_key} past the block of {other.key}")
 
     def _run_deleted(self, run: Run) -> None:
         if self.writer() == FORCE:
@@ -219,14 +234,24 @@ class Checks:
         if execution.deleted_at is not None or run.attempt < execution.next_attempt or run.uid in self.late_runs:
             return
         rests = self._rests_until(execution)
-        claim(rests is not None and now >= rests, f"I6 deleted the run of {execution.key}, which needs it")
+        unlocked = execution.status.phase.terminal and execution.status.unlock is not None
+        claim(
+            unlocked or (rests is not None and now >= rests), f"I6 deleted the run of {execution.key}, which needs it"
+        )
 
     def _rests_until(self, execution: Execution) -> datetime | None:
         status = execution.status
         if not status.phase.terminal or not status.attempt or status.completed_at is None or execution.deleted_at:
             return None
-        had_run = status.run_name or status.failures
-        return status.completed_at + self.policy.cooldown if had_run else None
+        had_run = status.run_name or status.failures == status.attempt
+        return status.completed_at + self.policy.cooldown if had_run and status.unlock is None else None
+
+    def blocks(self, execution: Execution) -> bool:
+        """Say whether nobody has lifted the block of an execution that failed in mid-run."""
+        status = execution.status
+        failed = status.phase is Phase.FAILED and status.failure is not None and status.failure.started
+        lifted = status.clearance is not None or status.unlock is not None or execution.deleted_at is not None
+        return failed and not lifted
 
     def instants(self) -> list[tuple[datetime, Key]]:
         """Return the instants that decide what may happen to which execution: ends of cooldowns and waits."""
@@ -300,6 +325,10 @@ class Checks:
         execution = self.living(hold.uid)
         if execution is None:
             return
+        if self.stalled() > STALL:  # it was gone when that call set out, and another has its name since
+            self.excuse(target)
+            self.bared.add(hold.uid)
+            return
         claim(not any(run.execution_uid == hold.uid for run in self.runs()), f"{target} freed while its run exists")
         name = execution.status.run_name
         alone = not any(run.name == name for run in self.runs())  # pods of a foreign run would look the same
@@ -309,6 +338,7 @@ class Checks:
         if execution.deleted_at is None:
             rests = self._rests_until(execution)
             over = execution.status.phase.terminal and (rests is None or self.now() >= rests)
+            over = over and not self.blocks(execution)
             claim(over, f"I3 {target} freed by {execution.key}, which still needs it")
 
     def after_sweep(self, found: list[Key]) -> list[Key]:
@@ -319,7 +349,27 @@ class Checks:
             stamps = (room.kicked.get(key, 0), room.timers.get(key, 0))
             alive = room.running.get(key, 0) > now
             claim(alive or any(now - 5000 < stamp <= now for stamp in stamps), f"the sweep forgot {key}")
+        self._nobody_is_forgotten()
         return found
+
+    def _nobody_is_forgotten(self) -> None:
+        """A Running execution whose run has ended is due, under way, or known to the watcher: no resync is needed.
+
+        Except when Redis came back empty: what was due is lost until the resync after it.
+        """
+        now = self.now()
+        if not self.room.epoch or now < self.wiped_at + FORGOTTEN:
+            return
+        runs = {run.execution_uid: run for run in self.runs()}
+        for e in self.executions():
+            run = runs.get(e.uid)
+            if run is None or e.status.phase is not Phase.RUNNING or e.attempt_failed or e.deleted_at is not None:
+                continue
+            ended = self.run_ended.get(run.uid)
+            if ended is None or run.deleting or run.attempt != e.status.attempt or now < ended + STALL:
+                continue
+            wanted = str(e.key) in self.room.due or str(e.key) in self.room.running or self.on_its_way(e.key)
+            claim(wanted, f"I2 the run of {e.key} has ended and nobody will look")
 
     def _head(self, target: str) -> tuple[int, str] | None:
         line = self.room.lines[target]
@@ -339,12 +389,24 @@ class Checks:
 
     def at_rest(self, counted: Counter[str], uncounted: int) -> list[str]:
         """Return what is still wrong once nothing disturbs any more."""
-        wrong = [text for e in self.executions() if (text := _unfinished(e))]
+        blocked = {e.spec.target: e for e in self.executions() if self.blocks(e)}
+        behind = {e.uid for e in self.executions() if e.spec.target in blocked and _waits_for_a_person(e)}
+        wrong = [text for e in self.executions() if e.uid not in behind and (text := _unfinished(e))]
+        wrong += [
+            f"I3 {e.key} blocks {target} without holding it"
+            for target, e in blocked.items()
+            if (hold := self.room.holds.get(target)) is None or not self._is_blocked_by(hold.uid)
+        ]
         left = [run for run in self.runs() if run.execution_uid]
         wrong += [f"I7 run {run.uid} of {run.execution_key} ({run.execution_uid}) is left" for run in left]
-        wrong += [f"I7 left: hold {target} of {hold.key}" for target, hold in self.room.holds.items()]
-        wrong += [f"I7 left: line of {target}: {list(line)}" for target, line in self.room.lines.items()]
-        wrong += [f"I7 left: owner {uid} {known}" for uid, known in self.room.owners.items()]
+        for target, hold in self.room.holds.items():
+            if not self._is_blocked_by(hold.uid):
+                wrong.append(f"I7 left: hold {target} of {hold.key}")
+        for target, line in self.room.lines.items():
+            places = [place for place in line if place[0] not in behind and not self._is_blocked_by(place[0])]
+            wrong += [f"I7 left: line of {target}: {places}"] if places else []
+        known = {uid: at for uid, at in self.room.owners.items() if uid not in behind and not self._is_blocked_by(uid)}
+        wrong += [f"I7 left: owner {uid} {at}" for uid, at in known.items()]
         for (uid, kind, attempt), key in self.facts.items():
             if event_id(uid, kind, attempt) not in self.storage.events and uid not in self.pardoned:
                 wrong.append(f"I4 {kind} {attempt} of {key} was never stored")
@@ -354,6 +416,16 @@ class Checks:
             if not count - uncounted <= told <= count:
                 wrong.append(f"I8 {count} times {outcome}, counted {told}, {uncounted} writers died in between")
         return wrong
+
+    def _is_blocked_by(self, uid: str) -> bool:
+        execution = self.living(uid)
+        return execution is not None and self.blocks(execution)
+
+
+def _waits_for_a_person(e: Execution) -> bool:
+    """Say whether an execution rightly waits behind a block, and says so."""
+    told = e.status.phase is Phase.PENDING and e.status.reason == WaitReason.PREVIOUS_FAILED
+    return told and e.deleted_at is None and not e.status.pending_facts
 
 
 def _unfinished(e: Execution) -> str:

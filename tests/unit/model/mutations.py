@@ -16,7 +16,7 @@ from typing import Any
 from unittest.mock import patch
 
 from models import audit, execution, restore, run
-from models.rules import begin, ending, follow, leave, rest, waiting
+from models.rules import begin, cooldown, ending, follow, leave, lifting, rest, starting, taken, waiting
 from tasks import delivery, upkeep
 from tasks.adapters.executions import ClusterExecutions
 from tasks.passes import act, reconcile
@@ -55,6 +55,8 @@ class Mutation:
                     stack.enter_context(patch.object(module, self.function, changed))
             yield
 
+
+PAST_COOLDOWN = "(status.phase.terminal and (not status.completed_at or now >= status.completed_at + policy.cooldown))"
 
 MUTATIONS = (
     Mutation("release without the fence", ModelHolds, "release", " or hold.fence != fence", "", eager=("_unlock",)),
@@ -110,6 +112,52 @@ MUTATIONS = (
     Mutation("an attempt that never counts", execution.Execution, "next_attempt", "failures + 1", "failures or 1"),
     Mutation("retried at once", follow, "_try_again", "now < due", "due < now < due"),
     Mutation("no cooldown", rest, "rest", "now < until", "until < now < until"),
+    Mutation(
+        "a block that is dropped", rest, "rest", "if blocking:\n        return keep", "if False:\n        return keep"
+    ),
+    Mutation(
+        "a block that ends with the cooldown", cooldown, "blocks", "and not lifted", "and status.run_status is None"
+    ),
+    Mutation("a restoration forgets blocks", restore, "_claim", "not keeps_target(status, now, policy)", PAST_COOLDOWN),
+    Mutation(
+        "cleared without a record",
+        lifting,
+        "_clear",
+        ".with_fact(FactType.BLOCK_CLEARED, attempt, now)",
+        "",
+        ("_clear",),
+    ),
+    Mutation(
+        "unlocked without a record",
+        lifting,
+        "lift",
+        ".with_fact(FactType.UNLOCKED, status.attempt, now)",
+        "",
+        ("_ask_unlock",),
+    ),
+    Mutation(
+        "deleted without a word of its block", leave, "leave", "if blocks(execution.status, policy):", "if False:"
+    ),
+    Mutation(
+        "who waits hears nothing of a clearance",
+        lifting,
+        "_clear",
+        "WakeLine(everyone=True), WakeAt(now)",
+        "WakeAt(now)",
+    ),
+    Mutation("an unlock that keeps the run", cooldown, "rest_until", " or status.unlock is not None", ""),
+    Mutation("a skip that stays in line", taken, "_skip", "(LeaveLine(),) if busy.position > 0 else ()", "()"),
+    Mutation(
+        "a skip without its fact", taken, "_skip", "new = new.with_fact(FactType.SKIPPED, new.attempt, now)", "pass"
+    ),
+    Mutation("a lost race opens a cooldown", ending, "fail", "exhausted or not status.run_name else", "exhausted else"),
+    Mutation(
+        "an adopted run that has ended is not looked at again",
+        starting,
+        "start",
+        "(WakeAt(now),) if run.succeeded",
+        "() if run.succeeded",
+    ),
     Mutation("an orphan gets no cooldown", begin, "_behind_orphan", "now < rested", "rested < now < rested"),
     Mutation(
         "released while the run is terminating",

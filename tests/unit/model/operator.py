@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from models.execution import Execution
-from models.names import FINALIZER
+from models.names import ASK_CLEAR, ASK_UNLOCK, FINALIZER, REQUESTED_BY
+from models.status import Phase
 from models.target import run_name
 from tasks.adapters import paths
 from tests.unit.model.room_holds import ModelHolds
@@ -38,6 +39,8 @@ class Operator:
             self._force_finalizer: 0.8,
             self._force_phase: 0.4,
             self._unlock: 1.2,
+            self._clear: 5,
+            self._ask_unlock: 2,
         }
         weights = [weight * (12 if act.__name__ in self._eager else 1) for act, weight in acts.items()]
         return self._world.rng.choices(list(acts), weights)[0]()
@@ -50,9 +53,11 @@ class Operator:
         namespace = rng.choice(NAMESPACES)
         name = f"e{self._number if rng.random() < 0.8 else rng.randint(1, self._number)}"
         target = rng.choice(TARGETS) if rng.random() > 0.06 else "nothing"
+        stance = rng.choices(("", "Wait", "Skip", "Fail"), (4, 1, 1, 1))[0]
         body = {
             "metadata": {"name": name},
             "spec": {
+                "executionConfig": {"concurrencyPolicy": stance} if stance else {},
                 "targetResource": target,
                 "workflowRef": {"workflowId": "w", "version": "1", "containerImage": "image"},
             },
@@ -68,6 +73,26 @@ class Operator:
             return "finds nothing to delete"
         self._world.cluster.delete(paths.execution(execution.key), uid=execution.uid)
         return f"deletes {execution.key} ({execution.uid})"
+
+    def _clear(self) -> str:
+        """Let a block go, or say so of one that blocks nothing."""
+        execution = self._some(lambda e: e.status.phase is Phase.FAILED and e.status.clearance is None)
+        return self._ask(execution, ASK_CLEAR)
+
+    def _ask_unlock(self) -> str:
+        return self._ask(self._some(), ASK_UNLOCK)
+
+    def clear_everything(self) -> str:
+        """Let every block go."""
+        blocking = [e for e in self._world.checks.executions() if self._world.checks.blocks(e)]
+        return "; ".join(self._ask(execution, ASK_CLEAR) for execution in blocking) or "finds no block"
+
+    def _ask(self, execution: Execution | None, annotation: str) -> str:
+        if execution is None:
+            return "finds nobody to ask"
+        asks = {"metadata": {"annotations": {annotation: "looked at", REQUESTED_BY: "ann"}}}
+        self._world.cluster.merge_patch(paths.execution(execution.key), asks)
+        return f"asks {execution.key} ({execution.uid}): {annotation.rpartition('/')[2]}"
 
     def _delete_run(self) -> str:
         runs = self._world.checks.runs()
@@ -101,6 +126,7 @@ class Operator:
         world = self._world
         world.checks.pardoned.add(execution.uid)
         world.checks.excuse(execution.spec.target)
+        world.checks.bared.add(execution.uid)
         left = [name for name in execution.finalizers if name != FINALIZER]
         world.cluster.merge_patch(path, {"metadata": {"finalizers": left}})
         if world.rng.random() < 0.7 and world.cluster.get(path) is not None:
@@ -136,6 +162,7 @@ class Operator:
             "unlock", "release", lambda: ModelHolds(world.room).release(target, uid, fence), (target, uid, fence)
         )
         world.checks.excuse(target)
+        world.checks.bared.add(uid)
         return f"unlocks {target} of {uid}, fence {fence}: {freed}"
 
     def _some(self, wanted: Callable[[Execution], bool] = lambda e: True) -> Execution | None:

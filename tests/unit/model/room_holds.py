@@ -92,10 +92,6 @@ class ModelHolds:
         if hold is not None and (hold.uid, hold.fence) == (uid, fence):
             self._room.suspects.discard(run_name(target))
 
-    def first_in_line(self, target: str) -> Key | None:
-        line = self.line(target, limit=1)
-        return line[0].key if line else None
-
     def line(self, target: str, limit: int = 1000) -> list[Owner]:
         line = self._room.lines.get(target, {})
         return [

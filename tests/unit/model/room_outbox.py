@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
+from models.answers import Answers
 from models.keys import Key
 from tasks.redis_scripts.instants import span_ms
 from tasks.redis_scripts.outbox import Item
@@ -50,6 +51,9 @@ class ModelOutbox:
 
     def acked(self, uid: str) -> frozenset[str]:
         return frozenset(self._acked_of(uid))
+
+    def answers(self, uid: str, event_ids: Sequence[str]) -> Answers:
+        return Answers(self.acked(uid), self.problems(event_ids))
 
     def trimmed(self, uid: str, event_ids: Iterable[str] = ()) -> None:
         left = self._acked_of(uid) - set(event_ids or self._acked_of(uid))
