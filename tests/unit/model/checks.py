@@ -175,6 +175,8 @@ class Checks:
             return
         uid, deleted = execution.uid, execution.deleted_at
         claim(deleted is not None, "an execution vanished that nobody deleted")
+        blocked = _failed_in_mid_run(execution.status) and execution.guarded
+        claim(not blocked, f"I3 {execution.key} went with its block, and nobody was told")
         self.pardoned.add(uid)
         for run in self.runs():
             theirs = run.execution_uid == uid and run.uid not in self.late_runs and self.stalled() < STALL
@@ -248,10 +250,7 @@ class Checks:
 
     def blocks(self, execution: Execution) -> bool:
         """Say whether nobody has lifted the block of an execution that failed in mid-run."""
-        status = execution.status
-        failed = status.phase is Phase.FAILED and status.failure is not None and status.failure.started
-        lifted = status.clearance is not None or status.unlock is not None or execution.deleted_at is not None
-        return failed and not lifted
+        return _failed_in_mid_run(execution.status) and execution.deleted_at is None
 
     def instants(self) -> list[tuple[datetime, Key]]:
         """Return the instants that decide what may happen to which execution: ends of cooldowns and waits."""
@@ -384,6 +383,11 @@ class Checks:
             hold = self.room.holds.get(execution.spec.target)
             right = hold is not None and hold.uid == execution.uid
             claim(right, f"the gate opened without the hold of {execution.key}, whose run exists")
+        for execution in self.executions():
+            at = execution.status.completed_at
+            if not self.blocks(execution) or began is None or at is None or at >= began or execution.uid in self.bared:
+                continue
+            claim(execution.spec.target in self.room.holds, f"the gate opened without the block of {execution.key}")
 
     # -- at rest
 
@@ -420,6 +424,12 @@ class Checks:
     def _is_blocked_by(self, uid: str) -> bool:
         execution = self.living(uid)
         return execution is not None and self.blocks(execution)
+
+
+def _failed_in_mid_run(status: Status) -> bool:
+    """Say whether a task had started, and nobody has lifted the block since."""
+    failed = status.phase is Phase.FAILED and status.failure is not None and status.failure.started
+    return failed and status.clearance is None and status.unlock is None
 
 
 def _waits_for_a_person(e: Execution) -> bool:

@@ -139,18 +139,8 @@ MUTATIONS = (
         "deleted without a word of its block", leave, "leave", "if blocks(execution.status, policy):", "if False:"
     ),
     Mutation(
-        "who waits hears nothing of a clearance",
-        lifting,
-        "_clear",
-        "WakeLine(everyone=True), WakeAt(now)",
-        "WakeAt(now)",
-    ),
-    Mutation("an unlock that keeps the run", cooldown, "rest_until", " or status.unlock is not None", ""),
-    Mutation("a skip that stays in line", taken, "_skip", "(LeaveLine(),) if busy.position > 0 else ()", "()"),
-    Mutation(
         "a skip without its fact", taken, "_skip", "new = new.with_fact(FactType.SKIPPED, new.attempt, now)", "pass"
     ),
-    Mutation("a lost race opens a cooldown", ending, "fail", "exhausted or not status.run_name else", "exhausted else"),
     Mutation(
         "an adopted run that has ended is not looked at again",
         starting,

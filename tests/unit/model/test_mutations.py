@@ -25,6 +25,11 @@ SHOWN_BY = {
     "acknowledged before it is stored": 5,
     "decisions at another instant than observations": 21,
     "a pass that outlives its claim": 17,
+    "a restoration forgets blocks": 32,
+    "cleared without a record": 2,
+    "unlocked without a record": 2,
+    "deleted without a word of its block": 4,
+    "an adopted run that has ended is not looked at again": 25,
 }
 """A seed that showed each one when it was planted; any other change of the code may move it, then the rest is tried."""
 
