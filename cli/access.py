@@ -12,13 +12,14 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from cli.errors import CommandError
+from cli.errors import CommandError, UsageError
 from cli.kubeconfigs import Kubeconfig, choose
 from cli.local.record import places_of
 from cli.options import Chosen
 from models.execution import Execution, read_execution
 from models.keys import Key
 from models.names import GROUP, PLURAL
+from models.policy import Policy
 from models.settings import RedisSettings, Settings
 from tasks import config
 from tasks.adapters import paths
@@ -77,6 +78,17 @@ class Access:
     def audit(self) -> AuditClient:
         return AuditClient(self.settings.audit.datastorage_url, self.settings.audit.timeout)
 
+    @cached_property
+    def policy(self) -> Policy:
+        from tasks.parts import policy_of  # brings Celery along
+
+        return policy_of(self.settings)
+
+    def names_execution(self, text: str) -> bool:
+        """Say whether a text is NAME or wfe/NAME, not a target."""
+        kind, slash, _ = text.partition("/")
+        return not slash or kind.lower() in _NAMES_OF_KIND
+
     def key(self, name: str) -> Key:
         """Read NAME or wfe/NAME. Raises CommandError."""
         kind, slash, rest = name.partition("/")
@@ -124,8 +136,29 @@ def open_access(chosen: Chosen) -> Access:
     kubernetes = settings.kubernetes
     kubeconfig = choose(chosen.kubeconfig or kubernetes.kubeconfig, chosen.context or kubernetes.context)
     if kubeconfig.stack is not None and not _says_where(settings):
-        settings = config.load(str(places_of(kubeconfig.stack.request.name).settings), environ={})
+        settings = config.load(_settings_of(kubeconfig), environ={})
     return Access(chosen, replace(settings, redis=_impatient(settings.redis)), kubeconfig)
+
+
+def settings_in_force(chosen: Chosen, file: str = "") -> tuple[Settings, str]:
+    """Return the settings as they were given, and the file they are from where that is a local stack's.
+
+    Raises Misconfigured, UsageError. Needs no cluster.
+    """
+    settings = config.load(file or None)
+    if file or _says_where(settings):
+        return settings, file
+    try:
+        kubeconfig = choose(chosen.kubeconfig or settings.kubernetes.kubeconfig, chosen.context)
+    except UsageError:
+        return settings, ""
+    stacks = _settings_of(kubeconfig)
+    return (config.load(stacks, environ={}), stacks) if stacks else (settings, "")
+
+
+def _settings_of(kubeconfig: Kubeconfig) -> str:
+    """Return the settings file of the local stack that belongs to a kubeconfig, empty when none does."""
+    return "" if kubeconfig.stack is None else str(places_of(kubeconfig.stack.request.name).settings)
 
 
 def _says_where(settings: Settings) -> bool:

@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 from cli.access import Access, open_access
-from cli.explain import Explanation, explain
+from cli.asks import standing
+from cli.explain import explain
+from cli.explanation import Explanation
 from cli.options import Chosen, common
 from cli.table import short_age, table
 from cli.world import look_around
@@ -56,6 +58,7 @@ def rendered(execution: Execution, told: Explanation, events: Iterable[Mapping[s
         _fields([("Why", f"{told.sentence}."), *([("Next Step", told.next_step)] if told.next_step else [])]),
         _fields(_progress(execution.status)),
         *_failure(execution.status),
+        *_people(execution),
         *_block("Conditions", _conditions(execution.status, now)),
         *_block("Parameters", "\n".join(f"{key}={value}" for key, value in sorted(execution.spec.parameters.items()))),
         *_block("Events", events_table(events, now) or "<none>"),
@@ -130,6 +133,34 @@ def _failure(status: Status) -> list[str]:
         "Task Started": "yes" if failure.started else "no",
     }
     return _block("Failure", _fields([(name, text) for name, text in told.items() if text]))
+
+
+def _people(execution: Execution) -> list[str]:
+    """Return what was skipped for whom, and what people asked of the execution."""
+    status, skip, clearance = execution.status, execution.status.skip, execution.status.clearance
+    blocks: list[str] = []
+    if skip is not None:
+        told = {
+            "Reason": skip.reason.value,
+            "Message": skip.message,
+            "At": format_instant(skip.skipped_at),
+            "Holder": f"{skip.holder} ({skip.workflow_id})" if skip.holder else "",
+            "Cooldown Left": skip.cooldown_remaining,
+        }
+        blocks += _block("Skipped", _fields([(name, text) for name, text in told.items() if text]))
+    if clearance is not None:
+        at = format_instant(clearance.at) if clearance.at else ""
+        blocks += _asked("Block Cleared", at, clearance.by, f"{clearance.reason} ({clearance.method.value})")
+    for title, request in (("Cancelled", status.cancellation), ("Unlocked", status.unlock)):
+        if request is not None:
+            blocks += _asked(title, format_instant(request.at), request.by, request.reason)
+    for ask in standing(execution):
+        blocks += _asked("Asked", "", ask.by, f"{ask.annotation}: {ask.reason} (not taken up yet)")
+    return blocks
+
+
+def _asked(title: str, at: str, by: str, reason: str) -> list[str]:
+    return _block(title, _fields([*([("At", at)] if at else []), ("By", by), ("Reason", reason)]))
 
 
 def _conditions(status: Status, now: datetime) -> str:

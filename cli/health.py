@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -13,12 +14,14 @@ import click
 import yaml
 
 from cli.access import Access, open_access
+from cli.freezing import freeze_words, frozen_now
 from cli.options import Chosen, Output, common
 from cli.table import short_age, table
 from cli.workers import listen_for_workers
 from cli.world import datastorage_fault
 from models.errors import ExecutorError
 from models.instants import read_instant
+from models.status import Phase
 from tasks import clock
 from tasks.adapters import paths
 from tasks.redis_scripts.connection import ping
@@ -55,6 +58,7 @@ def examine(access: Access) -> list[Finding]:
     """Ask every part; one that does not answer is a finding."""
     questions: Sequence[Callable[[Access], Iterator[Finding]]] = (
         _api_server,
+        _freeze,
         _watcher,
         _redis,
         _workers,
@@ -74,12 +78,25 @@ def _asked(ask: Callable[[Access], Iterator[Finding]], access: Access) -> list[F
 def _api_server(access: Access) -> Iterator[Finding]:
     version = (access.cluster.get("/version") or {}).get("gitVersion", "")
     yield Finding("API server", True, f"{version}, {access.kubeconfig.server}".strip(", "))
-    phases: dict[str, int] = {}
-    for document in access.everywhere().documents():
-        phase = (document.get("status") or {}).get("phase") or "Pending"
-        phases[phase] = phases.get(phase, 0) + 1
-    counted = ", ".join(f"{count} {phase}" for phase, count in sorted(phases.items()))
-    yield Finding("Executions", True, counted or "none")
+    yield executions_finding(access.everywhere().documents())
+
+
+def executions_finding(documents: Iterable[dict[str, Any]]) -> Finding:
+    """Count executions by phase, and those that wait by their reason."""
+    statuses = [document.get("status") or {} for document in documents]
+    phases = Counter(str(status.get("phase") or Phase.PENDING) for status in statuses)
+    waiting = [status for status in statuses if (status.get("phase") or Phase.PENDING) == Phase.PENDING]
+    reasons = Counter(str(status.get("reason") or "new") for status in waiting)
+    counted = [f"{count} {phase}" for phase, count in sorted(phases.items())]
+    if reasons:
+        told = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+        counted = [f"{each} ({told})" if each.endswith(Phase.PENDING) else each for each in counted]
+    return Finding("Executions", True, ", ".join(counted) or "none")
+
+
+def _freeze(access: Access) -> Iterator[Finding]:
+    frozen = frozen_now(access)
+    yield Finding("Freeze", True, "nothing is frozen" if frozen is None else f"FROZEN {freeze_words(frozen)}")
 
 
 def _watcher(access: Access) -> Iterator[Finding]:
@@ -111,11 +128,12 @@ def _redis(access: Access) -> Iterator[Finding]:
     depth = access.queue.depth()
     yield Finding("Queue", True, f"{depth.due} due, {depth.running} running, {depth.scheduled} scheduled")
     held = access.holds.all()
-    yield Finding("Targets", True, f"{len(held)} held, {sum(each.waiting for each in held)} in line (`wfe queue`)")
+    yield Finding("Targets", True, f"{len(held)} held (`wfe locks`), {sum(each.waiting for each in held)} in line")
     waiting, set_aside = access.outbox.size(), access.outbox.quarantined()
     wait = access.outbox.flush_wait()
     put_off = f", next try in {short_age(wait.total_seconds())}" if wait else ""
-    yield Finding("Outbox", not set_aside, f"{waiting} audit events wait{put_off}, {set_aside} in quarantine")
+    kept = f"{set_aside} in quarantine{' (`wfe audit quarantine list`)' if set_aside else ''}"
+    yield Finding("Outbox", not set_aside, f"{waiting} audit events wait{put_off}, {kept}")
 
 
 def _workers(access: Access) -> Iterator[Finding]:
@@ -132,6 +150,7 @@ def _datastorage(access: Access) -> Iterator[Finding]:
 
 _TITLES: dict[Callable[[Access], Iterator[Finding]], str] = {
     _api_server: "API server",
+    _freeze: "Freeze",
     _watcher: "Watcher",
     _redis: "Redis",
     _workers: "Workers",

@@ -12,13 +12,14 @@ import click
 import yaml
 
 from cli.access import Access, open_access
+from cli.holding import use_of
 from cli.options import Chosen, Output, common
 from cli.table import short_age, table
 from models.execution import Execution, read_execution
 from models.hold import Held, Owner
 from models.instants import format_instant
 from models.keys import Key
-from tasks.redis_scripts.glance import Glance, glance
+from tasks.redis_scripts.glance import glance
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +72,6 @@ def queue_table(places: Sequence[Place], now: datetime) -> str:
     return table(("TARGET", "POSITION", "EXECUTION", "SINCE", "STATE"), rows)
 
 
-def holder_state(holder: Execution | None, seen: Glance) -> str:
-    """Say in a few words what a holder does with its target."""
-    if holder is None:
-        return "its execution is gone; the next resync frees the target"
-    if not holder.status.phase.terminal:
-        return f"{holder.status.phase.value} {holder.status.reason}".strip()
-    if seen.due is not None and seen.due > seen.now:
-        return f"{holder.status.phase.value}, rests until {format_instant(seen.due)}"
-    return f"{holder.status.phase.value}, being released"
-
-
 def _places(access: Access) -> Iterator[Place]:
     executions = {str(each.key): each for each in map(read_execution, _all_documents(access))}
     for held in sorted(access.holds.all(), key=lambda held: held.target):
@@ -94,7 +84,8 @@ def _holder(access: Access, held: Held, executions: Mapping[str, Execution]) -> 
     holder = executions.get(str(held.key))
     own = holder if holder is not None and holder.uid == held.uid else None
     seen = glance(access.redis, access.settings.redis.prefix, held.key)
-    return Place(held.target, 0, held.key, held.since, holder_state(own, seen))
+    use = use_of(own, seen.due, seen.now, access.policy)
+    return Place(held.target, 0, held.key, held.since, use.words)
 
 
 def _waiting(target: str, position: int, owner: Owner, executions: Mapping[str, Execution]) -> Place:

@@ -12,18 +12,44 @@ import yaml
 from cli.access import Access, open_access
 from cli.errors import UsageError
 from cli.options import Chosen, Output, common
+from cli.quarantine import quarantine
 from cli.table import table
 from models.instants import format_instant, read_instant
 
 PAGE = 1000
+_STORY = "story"
 _DETAILS = ("skip_reason", "skip_message", "failure_reason", "failed_task_name", "failure_message")
 
 
-@click.command()
+class _Audit(click.Group):
+    """Takes `wfe audit NAME` for the story of an execution; one called like a command is meant by wfe/NAME."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = [_STORY, *args]
+        return super().parse_args(ctx, args)
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(ctx.command_path, "NAME | --correlation-id ID  [-o json|yaml]  [-n NAME]")
+        formatter.write_usage(ctx.command_path, "COMMAND [ARGS]...")
+
+
+@click.group(cls=_Audit)
+def audit() -> None:
+    """Tell from DataStorage what happened, oldest first.
+
+    NAME is an execution; a remediation is told by its correlation id, also when its executions are long gone.
+    """
+
+
+audit.add_command(quarantine)
+
+
+@audit.command(_STORY, hidden=True)
 @click.argument("name", required=False)
 @click.option("--correlation-id", metavar="ID", help="Everything of this remediation, also of executions long gone.")
 @common(Output.JSON, Output.YAML)
-def audit(name: str | None, correlation_id: str | None, chosen: Chosen) -> None:
+def story(name: str | None, correlation_id: str | None, chosen: Chosen) -> None:
     """Tell from DataStorage what happened, oldest first."""
     if not name and not correlation_id:
         raise UsageError("name an execution, or a remediation with --correlation-id")

@@ -11,11 +11,16 @@ from datetime import timedelta
 import httpx
 
 from cli.access import Access
-from cli.explain import UNHEEDED, World
+from cli.blocking import blocks
+from cli.errors import CommandError
+from cli.explain import UNHEEDED
+from cli.explanation import World
+from cli.freezing import frozen_now
 from cli.workers import listen_for_workers
 from models.audit import pending_events
-from models.errors import Transient
+from models.errors import Permanent, Transient
 from models.execution import Execution
+from models.freeze import Freeze
 from models.hold import Busy
 from tasks import clock
 from tasks.adapters.runs import TektonRuns
@@ -27,7 +32,13 @@ _HEALTH_PATIENCE = timedelta(seconds=3)
 def look_around(access: Access, execution: Execution) -> World:
     """Return what is to be seen about one execution. Raises ExecutorError when the API server does not answer."""
     world = _ask_redis(access, execution, World(now=clock.now()))
-    world = replace(world, run_namespace=access.settings.execution.namespace)
+    world = replace(
+        world,
+        run_namespace=access.settings.execution.namespace,
+        cancel_timeout=access.settings.execution.cancel_timeout,
+        blocks=blocks(execution.status, access.policy),
+        frozen=_freeze(access, execution),
+    )
     if execution.status.run_name:
         runs = TektonRuns(access.cluster, access.settings.execution.namespace)
         run = runs.get(execution.status.run_name)
@@ -35,6 +46,8 @@ def look_around(access: Access, execution: Execution) -> World:
         world = replace(world, run=run if own else None)
         if own and run is not None and run.succeeded is None:
             world = replace(world, task=next((t for t in runs.task_runs(run) if t.succeeded is None), None))
+        if run is None and execution.deleted_at is not None:
+            world = replace(world, remains=runs.remains(execution.status.run_name))
     if world.unstored:
         world = replace(world, datastorage_fault=datastorage_fault(access))
     return world
@@ -50,7 +63,8 @@ def _ask_redis(access: Access, execution: Execution, world: World) -> World:
             # What is acknowledged leaves the status with its next write only.
             acknowledged = access.outbox.acked(execution.uid)
             unstored = [event for event in pending_events(execution) if event.event_id not in acknowledged]
-            world = replace(world, unstored=len(unstored), outbox=access.outbox.size())
+            refused = access.outbox.problems([event.event_id for event in unstored])
+            world = replace(world, unstored=len(unstored), outbox=access.outbox.size(), refused=tuple(refused.values()))
         overdue = seen.due is not None and not seen.running and seen.now - seen.due > UNHEEDED
         if overdue and not execution.status.phase.terminal:
             world = replace(world, workers=len(listen_for_workers(access.settings)))
@@ -66,10 +80,22 @@ def _ask_about_holder(access: Access, world: World) -> World:
     holder = access.find(world.hold.holder)
     if holder is None or not holder.status.phase.terminal:
         return world
+    if blocks(holder.status, access.policy):
+        return replace(world, holder_ended=True, holder_blocks=True)
     due = glance(access.redis, access.settings.redis.prefix, holder.key).due
     if due is None and holder.status.completed_at is not None:
         due = holder.status.completed_at + access.settings.execution.cooldown_period
     return replace(world, holder_ended=True, rests_until=due)
+
+
+def _freeze(access: Access, execution: Execution) -> Freeze | None:
+    """Return the freeze in force; who may not read it is told of it by the status alone."""
+    if execution.status.phase.terminal:
+        return None
+    try:
+        return frozen_now(access)
+    except (Permanent, CommandError):
+        return None
 
 
 def datastorage_fault(access: Access) -> str:

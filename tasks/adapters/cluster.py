@@ -125,9 +125,10 @@ class Cluster:
         metadata = document.get("metadata") or {}
         return Page(document.get("items") or [], metadata.get("resourceVersion") or "", metadata.get("continue") or "")
 
-    def create(self, path: str, body: Mapping[str, Any]) -> Document:
-        """Create an object in the collection `path`. Raises AlreadyExists."""
-        return self._document("POST", path, body, "application/json")
+    def create(self, path: str, body: Mapping[str, Any], *, dry_run: bool = False) -> Document:
+        """Create an object in the collection `path`. Raises AlreadyExists. A dry run is refused as it would be."""
+        params = {"dryRun": "All"} if dry_run else None
+        return self._document("POST", path, body, "application/json", params)
 
     def merge_patch(self, path: str, body: Mapping[str, Any], *, subresource: str = "") -> Document:
         """Apply an RFC 7386 merge patch. A `metadata.resourceVersion` in it makes a compare-and-set.

@@ -59,8 +59,25 @@ def kubernetes_events(namespace: str = "") -> str:
     return collection("v1", "events", namespace)
 
 
+def config_maps(namespace: str = "") -> str:
+    return collection("v1", "configmaps", namespace)
+
+
 def config_map(namespace: str, name: str) -> str:
     return item("v1", "configmaps", namespace, name)
+
+
+def namespace(name: str) -> str:
+    return item("v1", "namespaces", "", name)
+
+
+def service_account(namespace: str, name: str) -> str:
+    return item("v1", "serviceaccounts", namespace, name)
+
+
+def access_reviews() -> str:
+    """Return where the API server says what an account may do."""
+    return collection("authorization.k8s.io/v1", "subjectaccessreviews")
 
 
 def leases(namespace: str) -> str:
@@ -69,3 +86,8 @@ def leases(namespace: str) -> str:
 
 def lease(namespace: str, name: str) -> str:
     return item("coordination.k8s.io/v1", "leases", namespace, name)
+
+
+def self_review() -> str:
+    """Return where the API server says who the caller is."""
+    return collection("authentication.k8s.io/v1", "selfsubjectreviews")

@@ -17,7 +17,7 @@ from tasks.redis_scripts.connection import Client, translated
 from tasks.redis_scripts.instants import span_ms
 from tasks.redis_scripts.scripts import Argument, Scripts
 
-_NAMES = ("append", "take", "acknowledge", "trim", "quarantine", "begin_turn", "end_turn", "delay", "wait")
+_NAMES = ("append", "take", "acknowledge", "trim", "quarantine", "requeue", "begin_turn", "end_turn", "delay", "wait")
 _PARTS = ("order", "body", "source", "quarantine", "turn", "backoff")
 _REMEMBERED = timedelta(days=1)
 _FIRST_WAIT = timedelta(seconds=1)
@@ -33,6 +33,15 @@ class Item(NamedTuple):
     body: bytes
     awaited: bool = True
     """Whether the execution wants a pass as soon as this is acknowledged."""
+
+
+class SetAside(NamedTuple):
+    """One audit event that DataStorage refused for good, and what it said."""
+
+    event_id: str
+    key: Key
+    problem: str
+    body: str
 
 
 class Outbox:
@@ -109,6 +118,16 @@ class Outbox:
         with translated():
             return int(self._client.hlen(f"{self._prefix}:outbox:quarantine"))
 
+    def set_aside(self) -> list[SetAside]:
+        """Return the events in quarantine, by execution and id."""
+        with translated():
+            records: Any = self._client.hgetall(f"{self._prefix}:outbox:quarantine")
+        return sorted((_aside(*item) for item in records.items()), key=lambda each: (str(each.key), each.event_id))
+
+    def requeue(self, event_ids: Sequence[str]) -> list[str]:
+        """Put events back from the quarantine into the buffer; return those that were there."""
+        return [event_id.decode() for event_id in self._run("requeue", *event_ids)] if event_ids else []
+
     def flush_turn(self, ttl: timedelta) -> str | None:
         """Become the one flusher for at most `ttl`; return the token that ends the turn, None when another is at it."""
         token = self._run("begin_turn", span_ms(ttl))
@@ -152,3 +171,8 @@ def _problems(event_ids: Sequence[str], records: Iterable[bytes | None]) -> dict
 def _item(event_id: bytes, source: bytes, body: bytes) -> Item:
     uid, key, awaited = source.decode().split(" ")
     return Item(event_id.decode(), Key.parse(key), uid, body, awaited == "1")
+
+
+def _aside(event_id: bytes, text: bytes) -> SetAside:
+    record = json.loads(text)
+    return SetAside(event_id.decode(), Key.parse(record["key"]), record["problem"], record["body"])

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from devcluster.cluster import Cluster
+from models.freeze import FREEZE_AUDITED, FREEZE_NAME, UNFREEZE_REQUESTED_BY
 from models.names import ASK_CANCEL, ASK_CLEAR, ASK_UNLOCK, FINALIZER, REQUESTED_BY
 from tests.contract.crd.conftest import DEPLOY, Kubectl, minimal_spec
 from tests.waiting import until
 
 EXECUTOR = ("system:serviceaccount:kubernaut-system:kubernaut-executor", "system:serviceaccounts")
 ASKS = (ASK_CANCEL, ASK_CLEAR, ASK_UNLOCK)
-FREEZE = "workflowexecution-freeze"
 RECORDED_IN = {ASK_CANCEL: "cancellation", ASK_CLEAR: "blockClearance", ASK_UNLOCK: "unlock"}
 
 
@@ -171,7 +171,7 @@ def freeze(by: str | None, reason: str = "maintenance") -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": FREEZE, "annotations": {} if by is None else {REQUESTED_BY: by}},
+        "metadata": {"name": FREEZE_NAME, "annotations": {} if by is None else {REQUESTED_BY: by}},
         "data": {"reason": reason},
     }
 
@@ -181,10 +181,15 @@ def test_who_freezes_signs(alice: Person, bob: Person, policy: Kubectl) -> None:
         assert '"alice"' in alice("create", "-f", "-", stdin=freeze(by), fails=True)
     alice("create", "-f", "-", stdin=freeze("alice"))
     patch = json.dumps({"data": {"reason": "for ever"}})
-    assert '"bob@example.com"' in bob("patch", "cm", FREEZE, "--type=merge", "-p", patch, fails=True)
-    bob("label", "cm", FREEZE, "seen=yes")
+    assert '"bob@example.com"' in bob("patch", "cm", FREEZE_NAME, "--type=merge", "-p", patch, fails=True)
+    bob("label", "cm", FREEZE_NAME, "seen=yes")
     bob("replace", "-f", "-", stdin=freeze("bob@example.com", "for ever"))
-    bob("delete", "cm", FREEZE)
+    mark = f"{UNFREEZE_REQUESTED_BY}=alice"
+    assert f'{UNFREEZE_REQUESTED_BY}: "bob@example.com"' in bob("annotate", "cm", FREEZE_NAME, mark, fails=True)
+    bob("annotate", "cm", FREEZE_NAME, f"{UNFREEZE_REQUESTED_BY}={bob.name}")
+    executor = Person(policy, EXECUTOR[0])
+    executor("annotate", "cm", FREEZE_NAME, f"{FREEZE_AUDITED}=yes")
+    bob("delete", "cm", FREEZE_NAME)
 
 
 def test_other_config_maps_are_not_touched(alice: Person) -> None:

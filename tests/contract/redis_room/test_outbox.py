@@ -9,7 +9,7 @@ import pytest
 
 from models.keys import Key
 from tasks.redis_scripts.connection import Client
-from tasks.redis_scripts.outbox import Item, Outbox
+from tasks.redis_scripts.outbox import Item, Outbox, SetAside
 from tests.contract.redis_room import set_clock as clocks
 from tests.contract.redis_room.set_clock import SetClock
 
@@ -127,3 +127,18 @@ def test_acknowledgement_that_nobody_waits_for_is_remembered_and_wakes_nobody(ou
     assert [item.awaited for item in taken] == [False, True]
     assert outbox.acknowledge(taken) == [B]
     assert outbox.acked("u-a") == {"e1"}
+
+
+def test_what_was_set_aside_can_be_sent_again(outbox: Outbox, redis_client: Client) -> None:
+    outbox.append("u-a", A, [("e1", BODY), ("e2", b"\xff")], awaited=False)
+    outbox.append("u-b", B, [("e3", b"3")])
+    for item in outbox.take(2):
+        outbox.quarantine(item, "400: no")
+    assert outbox.set_aside() == [
+        SetAside("e1", A, "400: no", BODY.decode()),
+        SetAside("e2", A, "400: no", "\ufffd"),
+    ]
+    assert outbox.requeue(["e2", "e1", "unknown", "e1"]) == ["e2", "e1"]
+    assert outbox.take(10)[1:] == [Item("e2", A, "u-a", "\ufffd".encode()), Item("e1", A, "u-a", BODY)]
+    assert (outbox.quarantined(), outbox.size(), outbox.set_aside()) == (0, 3, [])
+    assert outbox.requeue([]) == []

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from cli import kubeconfigs
 from cli.errors import UsageError
-from cli.main import main, wfe
+from cli.main import _COMMANDS, main, wfe
 from cli.options import Chosen, Output, common
 
 
@@ -54,7 +54,7 @@ def test_without_a_command_help_is_shown(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_every_command_explains_itself() -> None:
-    for name in ("get", "describe", "why", "audit", "queue", "status", "local", "demo"):
+    for name in _COMMANDS:
         result = CliRunner().invoke(wfe, [name, "--help"])
         assert result.exit_code == 0
         assert "Usage:" in result.output
@@ -73,6 +73,13 @@ def own_signals() -> Iterator[None]:
     [
         (["local", "up", "--workers", "many"], 2, "error: Invalid value for '--workers'"),
         (["local", "up", "--set", "execution.cooldown_period=soon"], 2, "execution.cooldown_period=soon"),
+        (["cancel", "one"], 2, "error: Missing option '--reason'"),
+        (["clear", "one", "--reason", " "], 2, "error: --reason: allowed is a text of 1 to 1024 characters"),
+        (["freeze", "--reason", "x" * 1025], 2, "error: --reason: allowed is"),
+        (["plan", "-f", "/nowhere.yaml"], 2, "error: Invalid value for '-f'"),
+        (["audit"], 2, "error: name an execution"),
+        (["audit", "quarantine", "retry"], 2, "error: name the event ids"),
+        (["config", "show", "--config", "/nowhere.yaml"], 2, "error: --config=/nowhere.yaml: allowed is a readable"),
         (["nonsense"], 2, "error: No such command 'nonsense'"),
         (["local", "status", "--name", "absent"], 1, "error: there is no stack absent"),
         (["get", "--kubeconfig", "/nowhere/kubeconfig"], 2, "error: there is no kubeconfig /nowhere/kubeconfig"),

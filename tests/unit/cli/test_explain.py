@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from cli.explain import World, explain
+from cli.explain import explain
+from cli.explanation import World
+from models.execution import Execution
+from models.freeze import Freeze
 from models.hold import Busy, Free, GateClosed, Mine
 from models.keys import Key
 from models.run import Run, TaskRun
@@ -210,14 +213,131 @@ def test_running_says_what_the_task_waits_for() -> None:
     assert sentence.endswith("of its task restart Pending: 0/1 nodes are available: 1 Insufficient cpu")
 
 
-def test_being_deleted_names_what_keeps_it() -> None:
-    told = explain(
-        execution(status={"phase": "Running"}, deletionTimestamp="2026-03-01T11:59:59Z"),
-        World(now=NOW, hold=Mine(1, NOW)),
+def deleted(**metadata: Any) -> Execution:
+    return execution(status={"phase": "Running"}, deletionTimestamp="2026-03-01T11:59:59Z", **metadata)
+
+
+@pytest.mark.parametrize(
+    ("world", "waits"),
+    [
+        (World(now=NOW, hold=Mine(1, NOW)), "its target is being freed"),
+        (World(now=NOW, run=run("Running", "")), "its run wfe-0123456789abcdef is being removed"),
+        (World(now=NOW, remains=2), "2 TaskRuns or pods of its run are being removed"),
+        (World(now=NOW, unstored=1), "1 of its audit events are being stored"),
+    ],
+)
+def test_being_deleted_names_what_it_waits_for(world: World, waits: str) -> None:
+    told = explain(deleted(), world)
+    assert told.sentence.startswith(f"it is being deleted and {waits}")
+    assert told.sentence.endswith("; what keeps it: workflowexecution.kubernaut.ai/workflowexecution-cleanup")
+
+
+def test_a_finalizer_of_somebody_else_is_named() -> None:
+    told = explain(deleted(finalizers=["example.com/keep"]), World(now=NOW, hold=Free()))
+    assert told.sentence == "it is being deleted and we are done with it; what keeps it: example.com/keep"
+    assert "example.com/keep" in told.next_step
+
+
+def failed(**status: Any) -> dict[str, Any]:
+    details = {
+        "reason": "TaskFailed",
+        "message": "boom",
+        "failedAt": "2026-03-01T11:59:01Z",
+        "naturalLanguageSummary": "Task 'rollback' failed.",
+        "wasExecutionFailure": True,
+    }
+    return {"phase": "Failed", "attempt": 1, "failureDetails": details, **status}
+
+
+def test_a_block_names_the_command_that_clears_it() -> None:
+    world = World(now=NOW, hold=busy(1), holder_ended=True, holder_blocks=True)
+    waits = explain(execution(status={"phase": "Pending"}), world)
+    assert waits.sentence == (
+        "it is number 1 in line for default/deployment/web, which is blocked: default/first failed half-way"
     )
-    assert told.sentence == (
-        "it is being deleted; what keeps it: workflowexecution.kubernaut.ai/workflowexecution-cleanup"
+    assert '`wfe clear first -n default --reason "…"`' in waits.next_step
+    blocks = explain(execution(status=failed()), World(now=NOW, blocks=True))
+    assert blocks.sentence.endswith("it blocks default/deployment/web until somebody clears it")
+    assert '`wfe clear restart -n default --reason "…"`' in blocks.next_step
+
+
+FROZEN = Freeze("maintenance", "alice", later(-60))
+
+
+def test_frozen_names_who_since_and_why() -> None:
+    status = {"phase": "Pending", "reason": "Frozen"}
+    told = explain(execution(status=status), World(now=NOW, hold=Mine(1, NOW), frozen=FROZEN))
+    assert told.sentence == "everything is frozen by alice since 2026-03-01T11:59:00Z: maintenance"
+    assert told.next_step == "`wfe unfreeze` lets it start"
+    assert "has ended" in explain(execution(status=status), World(now=NOW, hold=Mine(1, NOW))).sentence
+    waits = explain(execution(status={"phase": "Pending"}), World(now=NOW, hold=busy(), frozen=FROZEN)).sentence
+    assert waits.startswith("it is number 2 in line")
+    assert waits.endswith("; and everything is frozen by alice since 2026-03-01T11:59:00Z: maintenance")
+
+
+def test_cancelling_names_who_when_and_why() -> None:
+    asked = {"at": "2026-03-01T11:59:50Z", "by": "alice", "reason": "wrong target"}
+    told = explain(execution(status={"phase": "Running", "cancellation": asked}), World(now=NOW, hold=Mine(1, NOW)))
+    assert told.sentence == "it is being cancelled, as alice asked at 2026-03-01T11:59:50Z: wrong target"
+    assert told.next_step == "wait; a run that has not ended by 2026-03-01T12:00:50Z is deleted"
+    late = World(now=later(90), hold=Mine(1, NOW))
+    assert "as soon as its run is gone" in (
+        explain(execution(status={"phase": "Running", "cancellation": asked}), late).next_step
     )
+    annotations = {"kubernaut.ai/cancel": "wrong target", "kubernaut.ai/requested-by": "alice"}
+    unseen = explain(execution(annotations=annotations), World(now=NOW, hold=Mine(1, NOW)))
+    assert unseen.sentence.startswith("alice asked to cancel it (wrong target)")
+    ended = explain(execution(status=failed(cancellation=asked)), World(now=NOW))
+    assert ended.sentence == "it was cancelled by alice: wrong target"
+
+
+def test_skipped_names_the_holder() -> None:
+    skip = {"reason": "ResourceBusy", "message": "held by default/first", "skippedAt": "2026-03-01T11:59:50Z"}
+    told = explain(execution(status={"phase": "Skipped", "skipDetails": skip}), World(now=NOW))
+    assert told.sentence == "it was skipped (ResourceBusy): held by default/first"
+
+
+@pytest.mark.parametrize(
+    ("text", "cure"),
+    [
+        ("CouldntGetPipeline: error requesting remote resource: not found", "push the bundle r/restart:v1"),
+        ('translating TaskSpec: serviceaccounts "runner" not found', "create the account of the runs"),
+        ('the step "act" failed to pull image: ErrImagePull', "an image of the pipeline cannot be pulled"),
+        ("0/3 nodes are available: 3 Insufficient memory", "no node takes its pod"),
+        ("something new", "remove the cause"),
+    ],
+)
+def test_a_failure_before_any_task_names_its_cure(text: str, cure: str) -> None:
+    status = backing_off("TektonPipelineRunning", "PipelineFailedToStart", text)
+    told = explain(execution(status={**status, "phase": "Running"}), World(now=NOW, hold=Mine(1, NOW)))
+    assert cure in told.next_step
+
+
+def test_a_right_that_is_missing() -> None:
+    status = backing_off("TektonPipelineCreated", "RBACDenied", "pipelineruns is forbidden")
+    assert "deploy/rbac.yaml" in explain(execution(status=status), World(now=NOW, hold=Mine(1, NOW))).next_step
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "waits"),
+    [
+        ("Pending", 'pod status "PodScheduled":"False"; message: "0/1 nodes are available"', "no node takes its pod"),
+        ("Pending", "ImagePullBackOff: Back-off pulling image", "an image cannot be pulled"),
+    ],
+)
+def test_a_pod_that_cannot_start(reason: str, message: str, waits: str) -> None:
+    task = TaskRun(name="t", pipeline_task="restart", index=0, reason=reason, message=message)
+    seen = World(now=NOW, hold=Mine(1, NOW), run=run("Running", ""), task=task)
+    status = {"phase": "Running", "pipelineRunRef": {"name": "wfe-0123456789abcdef"}}
+    assert f", but {waits}; of run" in explain(execution(status=status), seen).sentence
+
+
+def test_an_audit_event_that_was_refused() -> None:
+    facts = [{"type": "workflow.completed", "attempt": 1, "at": "2026-03-01T11:59:00Z"}]
+    world = World(now=NOW, unstored=1, refused=("400 validation-error: too long",))
+    told = explain(execution(status={"phase": "Completed", "audit": {"pending": facts}}), world)
+    assert told.sentence.endswith("DataStorage refused 1 of its audit events (400 validation-error: too long)")
+    assert "wfe audit quarantine list" in told.next_step
 
 
 @pytest.mark.parametrize(("age", "unstored", "told"), [(2, 1, False), (60, 0, False), (60, 1, True)])

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from cli.describe import events_table, rendered
-from cli.explain import Explanation
+from cli.explanation import Explanation
 from cli.health import lease_finding
 from cli.lines import Place, queue_table
 from cli.listing import executions_table
