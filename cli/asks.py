@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cli.blocking import blocks
 from cli.errors import CommandError, UsageError
 from models.execution import Execution
 from models.instants import format_instant
 from models.keys import Key
 from models.names import ASK_CANCEL, ASK_CLEAR, ASK_UNLOCK, REQUESTED_BY
 from models.policy import Policy
+from models.rules.cooldown import blocks
 from models.status import Clearance, Phase, Request, Status
 
 REASON_MAX: Final = 1024

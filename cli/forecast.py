@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from cli.blocking import blocks
 from models.actions import CreateRun, PatchStatus
 from models.decide import decide
 from models.execution import Execution
@@ -15,7 +14,7 @@ from models.instants import format_instant
 from models.names import FINALIZER
 from models.observed import Observed
 from models.policy import Policy
-from models.rules.cooldown import rest_until
+from models.rules.cooldown import blocks, rest_until
 from models.status import ConditionType, Phase, Status
 
 

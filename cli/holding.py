@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from cli.blocking import blocks
 from models.execution import Execution
 from models.instants import format_instant
 from models.policy import Policy
+from models.rules.cooldown import blocks
 from models.status import WaitReason
 
 

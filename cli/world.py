@@ -11,7 +11,6 @@ from datetime import timedelta
 import httpx
 
 from cli.access import Access
-from cli.blocking import blocks
 from cli.errors import CommandError
 from cli.explain import UNHEEDED
 from cli.explanation import World
@@ -22,6 +21,7 @@ from models.errors import Permanent, Transient
 from models.execution import Execution
 from models.freeze import Freeze
 from models.hold import Busy
+from models.rules.cooldown import blocks
 from tasks import clock
 from tasks.adapters.runs import TektonRuns
 from tasks.redis_scripts.glance import glance
