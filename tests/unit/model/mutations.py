@@ -108,7 +108,7 @@ MUTATIONS = (
         "return _lost_to_foreign(execution, observed, run, now, policy)",
         "return (DeleteRun(run.uid),)",
     ),
-    Mutation("no completionTime", ending, "_ended", "completed_at=completed", "completed_at=None"),
+    Mutation("no completionTime", ending, "ended", "completed_at=completed", "completed_at=None"),
     Mutation("an attempt that never counts", execution.Execution, "next_attempt", "failures + 1", "failures or 1"),
     Mutation("retried at once", follow, "_try_again", "now < due", "due < now < due"),
     Mutation("no cooldown", rest, "rest", "now < until", "until < now < until"),

@@ -1,0 +1,197 @@
+"""A taken target on the real API server and Redis: skipped, blocked, cleared, unlocked, a step a pass."""
+
+from __future__ import annotations
+
+import redis
+
+from models.hold import Mine
+from models.keys import Key
+from models.names import ASK_CLEAR, ASK_UNLOCK, REQUESTED_BY
+from models.status import ClearMethod, ConditionType, FactType, Phase, SkipReason, WaitReason
+from tasks.adapters import paths
+from tasks.reconciling import run_key
+from tasks.upkeep import resync
+from tests.integration.passes.conftest import World
+from tests.waiting import until
+
+TARGET = "ns/deployment/taken"
+SKIP = {"concurrencyPolicy": "Skip"}
+FAIL = {"concurrencyPolicy": "Fail"}
+
+
+def ask(world: World, key: Key, annotation: str) -> None:
+    annotations = {annotation: "looked at", REQUESTED_BY: "ann"}
+    world.cluster.merge_patch(paths.execution(key), {"metadata": {"annotations": annotations}})
+
+
+def failed_in_mid_run(world: World) -> Key:
+    """Return an execution whose run failed after a task had started."""
+    key = world.declare(TARGET)
+    world.make_pass(key)
+    world.end_run(key, succeeded=False, reason="Failed")
+    assert world.make_pass(key).status.phase is Phase.FAILED
+    return key
+
+
+def rested(world: World, key: Key) -> None:
+    """Wait until the cooldown of an execution is over, and let it delete its run."""
+    completed = world.read(key).status.completed_at
+    assert completed is not None
+    until(lambda: world.parts.queue.now() >= completed + world.parts.policy.cooldown, 10, "the cooldown is over")
+    world.make_pass(key)
+    assert world.run_of(key) is None
+
+
+def holders(world: World) -> list[Key]:
+    return [held.key for held in world.parts.holds.all() if held.target == TARGET]
+
+
+def test_skip_tells_who_has_the_target_and_never_stands_in_line(world: World) -> None:
+    running = world.declare(TARGET)
+    world.make_pass(running)
+    skipped = world.declare(TARGET, executionConfig=SKIP)
+    status = world.make_pass(skipped).status
+    assert (status.phase, status.reason) == (Phase.SKIPPED, SkipReason.RESOURCE_BUSY)
+    document = world.cluster.get(paths.execution(skipped))
+    assert document is not None
+    met = document["status"]["skipDetails"]["conflictingWorkflow"]
+    assert (met["name"], met["workflowId"], met["targetResource"]) == (running.name, "w", TARGET)
+    assert met["startedAt"]
+    assert document["status"]["completionTime"]
+    assert world.events_of(skipped) == ["Skipped"]
+    assert world.parts.holds.line(TARGET) == []
+    assert world.make_pass(skipped).status.phase is Phase.SKIPPED
+    assert holders(world) == [running]
+
+
+def test_skip_after_an_end_tells_what_is_left_of_the_cooldown(world: World) -> None:
+    first = world.declare(TARGET)
+    world.make_pass(first)
+    world.end_run(first, succeeded=True, reason="Succeeded")
+    world.make_pass(first)
+    skip = world.make_pass(world.declare(TARGET, executionConfig=SKIP)).status.skip
+    assert skip is not None
+    assert (skip.reason, skip.holder, skip.outcome) == (SkipReason.RECENTLY_REMEDIATED, first.name, "Completed")
+    assert skip.cooldown_remaining in ("1s", "2s", "3s")
+
+
+def test_fail_at_a_busy_target_ends_with_the_words_of_the_contract(world: World) -> None:
+    running = world.declare(TARGET)
+    world.make_pass(running)
+    run = world.run_of(running)
+    assert run is not None
+    failure = world.make_pass(world.declare(TARGET, executionConfig=FAIL)).status.failure
+    assert failure is not None
+    for words in ("Race condition", "PipelineRun", run.name, "already exists"):
+        assert words in failure.message
+    assert world.parts.runs.get(run.name) == run
+
+
+def test_policy_is_followed_when_the_run_of_another_stands_in_the_way(world: World) -> None:
+    first = world.declare(TARGET)
+    world.make_pass(first)
+    [held] = [held for held in world.parts.holds.all() if held.key == first]
+    world.parts.holds.release(TARGET, held.uid, held.fence)
+    skipped = world.declare(TARGET, executionConfig=SKIP)
+    status = world.make_pass(skipped).status
+    assert (status.phase, status.reason) == (Phase.SKIPPED, SkipReason.RESOURCE_BUSY)
+    assert holders(world) == [first]
+    assert world.parts.holds.line(TARGET) == []
+
+
+def test_failure_in_mid_run_blocks_until_somebody_clears_it(world: World) -> None:
+    first = failed_in_mid_run(world)
+    second = world.declare(TARGET)
+    waiting = world.make_pass(second).status
+    assert (waiting.phase, waiting.reason) == (Phase.PENDING, WaitReason.PREVIOUS_FAILED)
+    locked = waiting.condition(ConditionType.LOCKED)
+    assert locked is not None
+    assert locked.reason == WaitReason.PREVIOUS_FAILED
+    assert f'wfe clear {first.name} -n {first.namespace} --reason "..."' in locked.message
+    assert f"kubectl annotate wfe {first.name} -n {first.namespace} {ASK_CLEAR}=" in locked.message
+    rested(world, first)
+    assert holders(world) == [first]
+    assert world.make_pass(second).status.phase is Phase.PENDING
+
+    ask(world, first, ASK_CLEAR)
+    cleared = world.make_pass(first).status
+    assert cleared.clearance is not None
+    assert (cleared.clearance.by, cleared.clearance.reason) == ("unverified:ann", "looked at")
+    assert cleared.clearance.method is ClearMethod.ANNOTATION
+    assert FactType.BLOCK_CLEARED in {fact.type for fact in cleared.pending_facts}
+    assert "BlockCleared" in world.events_of(first)
+    world.make_pass(first)
+    assert world.make_pass(second).status.phase is Phase.RUNNING
+
+
+def test_block_survives_an_emptied_redis(world: World, redis_client: redis.Redis) -> None:
+    first = failed_in_mid_run(world)
+    rested(world, first)
+    redis_client.flushdb()
+    second = world.declare(TARGET)
+    resync(world.parts)
+    assert holders(world) == [first]
+    assert world.make_pass(second).status.reason == WaitReason.PREVIOUS_FAILED
+    assert world.run_of(second) is None
+
+
+def test_deletion_of_the_failed_one_lifts_its_block_and_is_audited(world: World) -> None:
+    first = failed_in_mid_run(world)
+    second = world.declare(TARGET)
+    world.make_pass(second)
+    execution = world.read(first)
+    world.cluster.delete(paths.execution(first), uid=execution.uid)
+    status = world.make_pass(first).status
+    assert status.clearance is not None
+    assert (status.clearance.by, status.clearance.method) == ("unverified:unknown", ClearMethod.API_ENDPOINT)
+    assert "deleted" in status.clearance.reason
+    assert FactType.BLOCK_CLEARED in {fact.type for fact in status.pending_facts}
+    world.parts.outbox.acknowledge(world.parts.outbox.take(20))
+    world.parts.queue.notify([first])
+    run_key(first, world.parts)
+    assert world.parts.executions.get(first) is None
+    assert world.make_pass(second).status.phase is Phase.RUNNING
+
+
+def test_unlock_frees_the_target_of_an_ended_one_at_once(world: World) -> None:
+    first = failed_in_mid_run(world)
+    ask(world, first, ASK_UNLOCK)
+    status = world.make_pass(first).status
+    assert status.unlock is not None
+    assert (status.unlock.by, status.unlock.reason) == ("unverified:ann", "looked at")
+    assert FactType.UNLOCKED in {fact.type for fact in status.pending_facts}
+    world.make_pass(first)
+    assert world.run_of(first) is None
+    assert holders(world) == []
+    second = world.declare(TARGET, executionConfig=SKIP)
+    assert world.make_pass(second).status.phase is Phase.RUNNING
+
+
+def test_unlock_of_one_that_has_not_ended_is_not_heard(world: World) -> None:
+    key = world.declare(TARGET)
+    world.make_pass(key)
+    ask(world, key, ASK_UNLOCK)
+    assert world.make_pass(key).status.unlock is None
+    assert isinstance(world.parts.holds.look(TARGET, world.read(key).uid), Mine)
+    assert world.run_of(key) is not None
+
+
+def test_refused_fact_is_told_with_its_reason_and_mended_by_a_later_acknowledgement(world: World) -> None:
+    key = world.declare(TARGET)
+    world.make_pass(key)
+    world.end_run(key, succeeded=True, reason="Succeeded")
+    execution = world.make_pass(key)
+    assert {fact.type for fact in execution.status.pending_facts} == {FactType.STARTED, FactType.COMPLETED}
+    items = [item for item in world.parts.outbox.take(20) if item.uid == execution.uid]
+    world.parts.outbox.acknowledge(items[:1])
+    world.parts.outbox.quarantine(items[1], "event_data is too deep")
+    audit = world.make_pass(key).status.condition(ConditionType.AUDIT)
+    assert audit is not None
+    assert (audit.status, audit.reason) == (False, "AuditFailed")
+    assert "workflow.completed" in audit.message
+    assert "event_data is too deep" in audit.message
+    world.parts.outbox.acknowledge(items[1:])
+    mended = world.make_pass(key).status
+    audit = mended.condition(ConditionType.AUDIT)
+    assert audit is not None
+    assert (audit.reason, mended.pending_facts) == ("AuditSucceeded", ())
