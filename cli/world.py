@@ -23,7 +23,7 @@ from models.freeze import Freeze
 from models.hold import Busy
 from models.rules.cooldown import blocks
 from tasks import clock
-from tasks.adapters.runs import TektonRuns
+from tasks.adapters.engines import ClusterRuns
 from tasks.redis_scripts.glance import glance
 
 _HEALTH_PATIENCE = timedelta(seconds=3)
@@ -40,8 +40,8 @@ def look_around(access: Access, execution: Execution) -> World:
         frozen=_freeze(access, execution),
     )
     if execution.status.run_name:
-        runs = TektonRuns(access.cluster, access.settings.execution.namespace)
-        run = runs.get(execution.status.run_name)
+        runs = ClusterRuns(access.cluster, access.settings.execution.namespace)
+        run = runs.get(execution.status.run_name, execution.spec.engine)
         own = run is not None and run.execution_uid in ("", execution.uid)
         world = replace(world, run=run if own else None)
         if own and run is not None and run.succeeded is None:

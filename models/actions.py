@@ -69,9 +69,10 @@ class DeleteRun:
 
 @dataclass(frozen=True, slots=True)
 class CancelRun:
-    """Ask exactly the run with this uid to end gently."""
+    """Ask exactly the run with this uid to end gently; `because` ("<reason>: <message>") is for a Job that is stuck."""
 
     uid: str
+    because: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,15 @@ class Engine(StrEnum):
     TEKTON = "tekton"
     JOB = "job"
 
+    @property
+    def kind(self) -> str:
+        """Return what the run of this engine is to the API server."""
+        return "PipelineRun" if self is Engine.TEKTON else "Job"
+
+    @property
+    def other(self) -> Engine:
+        return Engine.JOB if self is Engine.TEKTON else Engine.TEKTON
+
 
 class ConcurrencyPolicy(StrEnum):
     """What an execution does when its target is taken."""

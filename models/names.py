@@ -24,6 +24,8 @@ ANNOTATION_TARGET = f"{GROUP}/target-resource"
 ANNOTATION_UID = f"{GROUP}/execution-uid"
 ANNOTATION_ATTEMPT = f"{GROUP}/attempt"
 ANNOTATION_FENCE = f"{GROUP}/lock-fence"
+ANNOTATION_STOPPED = f"{GROUP}/stopped"
+"""On a Job that we suspended: why, as "<reason>: <message>"; a suspended Job says nothing of it itself."""
 
 ASK_CANCEL = f"{GROUP}/cancel"
 ASK_CLEAR = f"{GROUP}/clear-execution-block"

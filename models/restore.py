@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from models.execution import Engine, Execution
+from models.execution import Execution
 from models.hold import Owner
 from models.keys import Key
 from models.policy import Policy
@@ -93,7 +93,7 @@ def _waits(execution: Execution, policy: Policy) -> bool:
     if blocks(execution.status, policy) and execution.deleted_at is None:
         return True
     waiting = execution.status.phase is Phase.PENDING and execution.deleted_at is None
-    return waiting and execution.spec.engine is Engine.TEKTON and find_fault(execution.spec) is None
+    return waiting and find_fault(execution.spec) is None
 
 
 def _unfinished(execution: Execution, run: Run | None, now: datetime, policy: Policy) -> bool:

@@ -1,7 +1,7 @@
-"""A run (the PipelineRun of a target) and its TaskRuns as values, read from the API server's JSON.
+"""A run (the PipelineRun or Job of a target) and its parts as values, and how a PipelineRun is read from JSON.
 
 Only the status of the Succeeded condition decides; Tekton's reasons are open-ended words for people
-(pipelinerun_types.go, PipelineRunReason).
+(pipelinerun_types.go, PipelineRunReason). How a Job is read is `models.job`'s.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
-from models.execution import Execution
+from models.execution import Engine, Execution
 from models.hold import read_fence
 from models.instants import parse_instant, read_instant
 from models.keys import Key
@@ -43,9 +43,14 @@ class Ownership(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run. `succeeded` is None while it has not ended."""
+    """One run of either engine. `succeeded` is None while it has not ended.
+
+    `task_names` are the pipeline's tasks in its order. `waits_for_pod` says that a Job going on has no container that
+    is ready: nobody tells a Job why, so its pods have to be looked at.
+    """
 
     name: str
+    engine: Engine = Engine.TEKTON
     namespace: str
     uid: str
     created_at: datetime
@@ -58,6 +63,12 @@ class Run:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     total_tasks: int = 0
+    task_names: tuple[str, ...] = ()
+    waits_for_pod: bool = False
+
+    @property
+    def kind(self) -> str:
+        return self.engine.kind
 
     @property
     def execution_uid(self) -> str:
@@ -84,6 +95,8 @@ class Run:
 
     @property
     def completed_tasks(self) -> int:
+        if self.engine is Engine.JOB:
+            return int(self.succeeded is not None)
         return completed_tasks(self.message)
 
     def ownership(self, execution: Execution) -> Ownership:
@@ -104,25 +117,31 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of a TaskRun; `exit_code` is None unless it terminated."""
+    """One container of a task; `exit_code` is None unless it terminated.
+
+    `container` says that a container of its own terminated, not that Tekton declared it so with its pod.
+    """
 
     name: str
     running: bool = False
     exit_code: int | None = None
     reason: str = ""
     message: str = ""
-    started_at: datetime | None = None
     container: bool = True
 
     @property
     def really_ran(self) -> bool:
-        """Whether a container of this step was ever alive, not merely declared terminated by Tekton."""
-        return self.running or (self.exit_code is not None and self.container)
+        """Whether a container of this step was ever alive."""
+        return self.running or (self.exit_code is not None and self.container and self.reason not in _NO_PROCESS)
+
+
+_NO_PROCESS = ("StartError", "ContainerCannotRun")
+"""The kubelet's words for a container whose process could not be started; its exit code (128) is the runtime's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRun:
-    """One TaskRun of a run."""
+    """One TaskRun of a PipelineRun, or the pod of a Job, which counts as its only task."""
 
     name: str
     pipeline_task: str
@@ -131,9 +150,11 @@ class TaskRun:
     reason: str = ""
     message: str = ""
     steps: tuple[Step, ...] = ()
+    sidecars: tuple[Step, ...] = ()
 
     @property
     def started(self) -> bool:
+        """Whether it had begun to act (CONTRACT 3): it completed, or a step of it really ran."""
         return self.succeeded is True or any(step.really_ran for step in self.steps)
 
 
@@ -147,7 +168,8 @@ def read_run(document: Mapping[str, Any]) -> Run:
     """Read a tekton.dev/v1 PipelineRun."""
     metadata, status = document["metadata"], document.get("status") or {}
     succeeded, reason, message = read_succeeded(status)
-    tasks = (status.get("pipelineSpec") or {}).get("tasks") or ()
+    pipeline = status.get("pipelineSpec") or {}
+    tasks = [task["name"] for task in pipeline.get("tasks") or ()]
     return Run(
         name=metadata["name"],
         namespace=metadata["namespace"],
@@ -162,40 +184,45 @@ def read_run(document: Mapping[str, Any]) -> Run:
         started_at=read_instant(status.get("startTime")),
         ended_at=read_instant(status.get("completionTime")),
         total_tasks=len(tasks),
+        task_names=(*tasks, *(task["name"] for task in pipeline.get("finally") or ())),
     )
 
 
 def read_task_runs(documents: Iterable[Mapping[str, Any]], run: Run) -> tuple[TaskRun, ...]:
-    """Read the TaskRuns of a run in the order in which they were created; those of other runs are left out."""
+    """Read the TaskRuns of a run in the order in which they were created; those of other runs are left out.
+
+    The index is the pipeline's where the run tells it, else that of creation.
+    """
     own = [d for d in documents if (d["metadata"].get("labels") or {}).get("tekton.dev/pipelineRun") == run.name]
     own.sort(key=lambda d: (d["metadata"].get("creationTimestamp") or "", d["metadata"]["name"]))
-    return tuple(_read_task_run(document, index) for index, document in enumerate(own))
+    return tuple(_read_task_run(document, index, run.task_names) for index, document in enumerate(own))
 
 
-def _read_task_run(document: Mapping[str, Any], index: int) -> TaskRun:
+def _read_task_run(document: Mapping[str, Any], index: int, names: tuple[str, ...]) -> TaskRun:
     metadata, status = document["metadata"], document.get("status") or {}
     succeeded, reason, message = read_succeeded(status)
-    labels = metadata.get("labels") or {}
+    task = (metadata.get("labels") or {}).get("tekton.dev/pipelineTask") or metadata["name"]
     return TaskRun(
         name=metadata["name"],
-        pipeline_task=labels.get("tekton.dev/pipelineTask") or metadata["name"],
-        index=index,
+        pipeline_task=task,
+        index=names.index(task) if task in names else index,
         succeeded=succeeded,
         reason=reason,
         message=message,
-        steps=tuple(_read_step(step) for step in status.get("steps") or ()),
+        steps=tuple(read_step(step.get("name") or "", step) for step in status.get("steps") or ()),
+        sidecars=tuple(read_step(sidecar.get("name") or "", sidecar) for sidecar in status.get("sidecars") or ()),
     )
 
 
-def _read_step(document: Mapping[str, Any]) -> Step:
-    terminated = document.get("terminated") or {}
+def read_step(name: str, document: Mapping[str, Any]) -> Step:
+    """Read a ContainerState (core/v1), in which Tekton writes the state of a step, too."""
+    terminated, waiting = document.get("terminated") or {}, document.get("waiting") or {}
     return Step(
-        name=document.get("name") or "",
+        name=name,
         running="running" in document,
         exit_code=terminated.get("exitCode") if terminated else None,
-        reason=terminated.get("reason") or (document.get("waiting") or {}).get("reason") or "",
-        message=terminated.get("message") or "",
-        started_at=read_instant(terminated.get("startedAt")),
+        reason=terminated.get("reason") or waiting.get("reason") or "",
+        message=terminated.get("message") or waiting.get("message") or "",
         container=bool(document.get("imageID") or terminated.get("containerID") or terminated.get("startedAt")),
     )
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 from models.duration import parse_duration
-from models.execution import Spec
+from models.execution import Engine, Spec
 from models.target import InvalidTarget, Target
 
 RESERVED_PARAMETERS = frozenset({"TARGET_RESOURCE"})
+_ENVIRONMENT_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
+"""What every supported API server takes as the name of a variable (core/v1 EnvVar); newer ones take more."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -26,7 +28,14 @@ def find_fault(spec: Spec) -> str | None:
     reserved = sorted(RESERVED_PARAMETERS & set(spec.parameters))
     if reserved:
         return f"spec.parameters names {', '.join(reserved)}, which the executor itself sets: choose another name"
+    if spec.engine is Engine.JOB and (nameless := _no_variables(spec)):
+        allowed = "expected letters, digits, '-', '_' and '.', and no digit first, for a job gets them as variables"
+        return f"spec.parameters names {', '.join(nameless)[:200]}: {allowed}"
     return _fault_of_timeout(spec.timeout) or _fault_of_digest(spec.digest)
+
+
+def _no_variables(spec: Spec) -> list[str]:
+    return [repr(name[:60]) for name in sorted(spec.parameters) if not _ENVIRONMENT_NAME.fullmatch(name)]
 
 
 def _fault_of_timeout(text: str) -> str | None:

@@ -13,8 +13,8 @@ from models.policy import Policy
 from models.settings import Settings
 from tasks.adapters.cluster import Cluster
 from tasks.adapters.datastorage import AuditClient
+from tasks.adapters.engines import ClusterRuns
 from tasks.adapters.executions import ClusterExecutions
-from tasks.adapters.runs import TektonRuns
 from tasks.adapters.surroundings import ClusterSurroundings
 from tasks.metrics import Metrics
 from tasks.ports import Ports
@@ -36,7 +36,7 @@ class Parts:
     outbox: Outbox
     publisher: Publisher
     executions: ClusterExecutions
-    runs: TektonRuns
+    runs: ClusterRuns
     audit: AuditClient
     metrics: Metrics
     surroundings: ClusterSurroundings
@@ -62,7 +62,7 @@ def build_parts(settings: Settings, celery: Celery, registry: CollectorRegistry)
         outbox=Outbox(client, prefix),
         publisher=Publisher(celery, queue),
         executions=ClusterExecutions(cluster),
-        runs=TektonRuns(cluster, settings.execution.namespace),
+        runs=ClusterRuns(cluster, settings.execution.namespace),
         audit=AuditClient(settings.audit.datastorage_url, settings.audit.timeout),
         metrics=Metrics(registry),
         surroundings=ClusterSurroundings(),

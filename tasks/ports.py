@@ -37,23 +37,24 @@ class Executions(Protocol):
 
 
 class Runs(Protocol):
-    """Runs in the execution namespace.
+    """Runs of both engines in the execution namespace.
 
-    `create` raises AlreadyExists, or Permanent with the API server's reason when it refuses. `delete` touches only
-    the run with that uid and returns what is left of it (terminating), None when it is gone. `cancel` asks the run with
-    that uid to end gently and returns it, None when it is gone. `remains` counts TaskRuns,
+    `get` reads one kind; the other kind may have a run of that name, too. `create` raises AlreadyExists, or Permanent
+    with the API server's reason when it refuses. `delete` touches only the run with that uid and returns what is left
+    of it (terminating), None when it is gone. `cancel` asks the run with that uid to end gently and returns it, None
+    when it is gone. `task_runs` are the TaskRuns of a PipelineRun or the pods of a Job. `remains` counts TaskRuns,
     and pods that have not ended, of runs of a name; `leftovers` yields the run names of all there are.
     """
 
-    def get(self, name: str) -> Run | None: ...
+    def get(self, name: str, engine: Engine) -> Run | None: ...
 
     def all(self) -> Iterator[Run]: ...
 
     def create(self, manifest: dict[str, Any]) -> Run: ...
 
-    def delete(self, name: str, uid: str) -> Run | None: ...
+    def delete(self, run: Run) -> Run | None: ...
 
-    def cancel(self, name: str, uid: str) -> Run | None: ...
+    def cancel(self, run: Run, because: str = "") -> Run | None: ...
 
     def task_runs(self, run: Run) -> tuple[TaskRun, ...]: ...
 

@@ -109,7 +109,7 @@ def _delete_if_orphaned(parts: Parts, run: Run) -> None:
         return
     parts.holds.suspect([run.name])
     try:
-        parts.runs.delete(run.name, run.uid)
+        parts.runs.delete(run)
     except Conflict as taken:
         log.info("orphaned run is gone already: %s", taken)
     else:

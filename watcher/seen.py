@@ -76,6 +76,15 @@ def see_execution(document: Mapping[str, Any]) -> SeenExecution:
 
 def see_run(document: Mapping[str, Any]) -> SeenRun:
     """Keep what routing needs of a PipelineRun."""
+    return _seen_run(document, _outcome(_mapping(document.get("status"))))
+
+
+def see_job(document: Mapping[str, Any]) -> SeenRun:
+    """Keep what routing needs of a Job."""
+    return _seen_run(document, _job_outcome(_mapping(document.get("status"))))
+
+
+def _seen_run(document: Mapping[str, Any], outcome: tuple[str, int]) -> SeenRun:
     metadata = _mapping(document.get("metadata"))
     labels, annotations = _mapping(metadata.get("labels")), _mapping(metadata.get("annotations"))
     namespace = named_text(labels, annotations, LABEL_SOURCE_NAMESPACE)
@@ -84,7 +93,7 @@ def see_run(document: Mapping[str, Any]) -> SeenRun:
         uid=str(metadata.get("uid", "")),
         key=Key(namespace, name) if namespace and name else None,
         deleting=bool(metadata.get("deletionTimestamp")),
-        outcome=_outcome(_mapping(document.get("status"))),
+        outcome=outcome,
     )
 
 
@@ -98,6 +107,20 @@ def _outcome(status: Mapping[str, Any]) -> tuple[str, int]:
             ended = condition.get("status") in ("True", "False")
             return str(condition["status"]) if ended else "", completed_tasks(str(condition.get("message")))
     return "", 0
+
+
+def _job_outcome(status: Mapping[str, Any]) -> tuple[str, int]:
+    """Return how a Job ended, or that it is suspended and whether a pod of it is left."""
+    found = {str(c.get("type")) for c in _list(status.get("conditions")) if _is_true(c)}
+    for kind in ("Complete", "Failed"):
+        if kind in found:
+            return kind, 1
+    alive = bool(status.get("active") or status.get("terminating"))
+    return ("Suspended", int(alive)) if "Suspended" in found else ("", 0)
+
+
+def _is_true(condition: object) -> bool:
+    return isinstance(condition, Mapping) and condition.get("status") == "True"
 
 
 def _of_our_group(name: str) -> bool:

@@ -23,7 +23,7 @@ from watcher.leader import AlwaysLeading, LeaderElection
 from watcher.reflector import Reflector
 from watcher.resource import Resource, Timing
 from watcher.route import execution_changed, execution_listed, run_changed
-from watcher.seen import SeenExecution, SeenRun, see_execution, see_run
+from watcher.seen import SeenExecution, SeenRun, see_execution, see_job, see_run
 from watcher.state import StreamState
 from watcher.waiting import wait_for_cluster
 
@@ -72,7 +72,11 @@ class Watcher:
         self._timing = timing = timing or Timing()
         self._cluster = cluster
         self.stopping = threading.Event()
-        self.states = (StreamState("workflowexecutions", required=True), StreamState("pipelineruns", required=False))
+        self.states = (
+            StreamState("workflowexecutions", required=True),
+            StreamState("pipelineruns", required=False),
+            StreamState("jobs", required=True),
+        )
         self._election: Election
         if settings.controller.leader_election:
             self._election = LeaderElection(cluster, namespace, identity, self._lead, draw)
@@ -81,9 +85,13 @@ class Watcher:
         dirty = DirtyKeys()
         self._publisher = Publisher(dirty, outlets.publish, outlets.resync, lambda: self._election.leading, draw)
         executions = executions_resource(settings.execution.cooldown_period)
-        runs = runs_resource(settings.execution.namespace)
+        runs, jobs = runs_resource(settings.execution.namespace), jobs_resource(settings.execution.namespace)
         followed = Reflector(cluster, executions, dirty.add, self.states[0], draw, timing)
-        self._streams = (followed, Reflector(cluster, runs, dirty.add, self.states[1], draw, timing))
+        self._streams = (
+            followed,
+            Reflector(cluster, runs, dirty.add, self.states[1], draw, timing),
+            Reflector(cluster, jobs, dirty.add, self.states[2], draw, timing),
+        )
         self._threads: list[threading.Thread] = []
         registry = CollectorRegistry()
         register_streams(registry, self.states)
@@ -128,7 +136,7 @@ class Watcher:
         self._join(deadline - 1, ("publisher",))
         # Last, so that nobody else begins to publish before this watcher has ended.
         self._election.stop()
-        self._join(deadline, ("election", "executions", "runs"))
+        self._join(deadline, ("election", "executions", "runs", "jobs"))
         self.health.close()
         self.metrics.close()
 
@@ -136,6 +144,7 @@ class Watcher:
         parts = {
             "executions": self._streams[0].run,
             "runs": self._streams[1].run,
+            "jobs": self._streams[2].run,
             "publisher": self._publisher.run,
         }
         if isinstance(self._election, AlwaysLeading):
@@ -169,12 +178,24 @@ def executions_resource(cooldown: timedelta) -> Resource[SeenExecution]:
 
 
 def runs_resource(namespace: str) -> Resource[SeenRun]:
-    """Return how runs are watched: in the execution namespace, those that name an execution."""
+    """Return how PipelineRuns are watched: in the execution namespace, those that name an execution."""
     return Resource(
         name="pipelineruns",
         path=paths.pipeline_runs(namespace),
         selector=LABEL_EXECUTION,
         see=see_run,
+        changed=run_changed,
+        listed=run_changed,
+    )
+
+
+def jobs_resource(namespace: str) -> Resource[SeenRun]:
+    """Return how Jobs are watched: as PipelineRuns are."""
+    return Resource(
+        name="jobs",
+        path=paths.jobs(namespace),
+        selector=LABEL_EXECUTION,
+        see=see_job,
         changed=run_changed,
         listed=run_changed,
     )

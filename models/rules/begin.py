@@ -113,5 +113,5 @@ def _behind_orphan(
 def _lost_to_foreign(
     execution: Execution, observed: Observed, run: Run, now: datetime, policy: Policy
 ) -> tuple[Action, ...]:
-    message = f"Race condition: PipelineRun {run.name} already exists in namespace {run.namespace} and is not ours"
+    message = f"Race condition: {run.kind} {run.name} already exists in namespace {run.namespace} and is not ours"
     return fail(execution, observed, plain_details(FailureReason.UNKNOWN, message, now), now, policy)

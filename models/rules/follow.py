@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import assert_never
 
-from models.actions import Action, TakeTarget, WakeAt
+from models.actions import Action, CancelRun, TakeTarget, WakeAt
 from models.execution import Execution
 from models.failure import explain_failure
 from models.hold import Busy, Free, GateClosed, Mine
@@ -13,7 +13,7 @@ from models.observed import Observed
 from models.policy import Policy
 from models.rules.begin import DELETION_WAIT, GATE_WAIT, create_or_adopt
 from models.rules.ending import complete, fail, plain_details
-from models.rules.starting import creation_refused, retry_later
+from models.rules.starting import creation_refused, look_for_pod, retry_later
 from models.rules.writing import facts
 from models.run import Ownership, Run
 from models.status import FailureReason
@@ -31,17 +31,25 @@ def follow(
         return _try_again(execution, observed, now, policy, jitter)
     run = observed.run
     if run is None or run.ownership(execution) is not Ownership.OURS:
-        message = f"PipelineRun {execution.status.run_name} was deleted externally"
+        message = f"{execution.spec.engine.kind} {execution.status.run_name} was deleted externally"
         return fail(execution, observed, plain_details(FailureReason.UNKNOWN, message, now), now, policy)
     match run.succeeded:
         case None:
-            return facts(execution.status)
+            return _while_going(execution, observed, run, now)
         case True:
             return complete(execution, observed, run, now, policy)
         case False:
             return _run_failed(execution, observed, run, now, policy, jitter)
         case _ as never:
             assert_never(never)
+
+
+def _while_going(execution: Execution, observed: Observed, run: Run, now: datetime) -> tuple[Action, ...]:
+    """Wait for the run's end, and stop a Job whose pod can never start: it would wait until its deadline."""
+    stuck = next((task for task in observed.task_runs if task.succeeded is False), None)
+    if run.waits_for_pod and stuck is not None and not any(task.started for task in observed.task_runs):
+        return (CancelRun(run.uid, f"{stuck.reason}: {stuck.message}"),)
+    return (*facts(execution.status), *look_for_pod(run, now))
 
 
 def _run_failed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from models.actions import Action, EmitEvent, EventReason, WakeAt, WakeLine
 from models.execution import Execution
@@ -17,11 +17,13 @@ from models.rules.writing import run_status, touched, write
 from models.run import Run
 from models.status import ConditionType, FactType, FailureDetails, Phase, WaitReason
 
+POD_LOOK, POD_LOOK_MAX = timedelta(seconds=5), timedelta(seconds=60)
+
 
 def start(execution: Execution, observed: Observed, run: Run, mine: Mine, now: datetime) -> tuple[Action, ...]:
     """Pending→Running, or the next attempt of a Running one: the run exists, created now or by a pass that died."""
     attempt = execution.next_attempt
-    message = f"PipelineRun {run.name} created in namespace {run.namespace}"
+    message = f"{run.kind} {run.name} created in namespace {run.namespace}"
     new = replace(
         touched(execution),
         phase=Phase.RUNNING,
@@ -35,16 +37,23 @@ def start(execution: Execution, observed: Observed, run: Run, mine: Mine, now: d
     )
     new = new.without_condition(ConditionType.LOCKED)
     new = new.with_condition(ConditionType.CREATED, True, "PipelineCreated", message, now)
-    new = new.with_condition(ConditionType.RUNNING, True, "PipelineStarted", f"attempt {attempt} handed to Tekton", now)
+    new = new.with_condition(ConditionType.RUNNING, True, "PipelineStarted", f"attempt {attempt} handed over", now)
     new = new.with_fact(FactType.STARTED, attempt, now)
     # An adopted run may have ended before this pass: the event of its end is spent, nobody will tell us again.
-    again = (WakeAt(now),) if run.succeeded is not None else ()
+    again = (WakeAt(now),) if run.succeeded is not None else look_for_pod(run, now)
     return (
         *write(execution, observed, new, now),
         EmitEvent(EventReason.RUN_CREATED, f"{message} (attempt {attempt})", attempt),
         WakeLine(),
         *again,
     )
+
+
+def look_for_pod(run: Run, now: datetime) -> tuple[WakeAt, ...]:
+    """Look again at a Job without a ready container, ever more rarely: the Job tells nothing of its pod's trouble."""
+    if not run.waits_for_pod:
+        return ()
+    return (WakeAt(now + min(max(POD_LOOK, (now - run.created_at) / 4), POD_LOOK_MAX)),)
 
 
 def creation_refused(

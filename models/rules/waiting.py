@@ -97,7 +97,7 @@ def wait_for_remains(execution: Execution, observed: Observed, now: datetime) ->
 def wait_for_orphan(execution: Execution, observed: Observed, run: Run, now: datetime) -> tuple[Action, ...]:
     """Stay Pending behind a run of our target whose execution is gone."""
     owner = run.execution_key
-    message = f"PipelineRun {run.name} of {owner}, which no longer exists, has to end and cool down first"
+    message = f"{run.kind} {run.name} of {owner}, which no longer exists, has to end and cool down first"
     return _wait_with_target(execution, observed, message, now)
 
 

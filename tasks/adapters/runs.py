@@ -25,7 +25,7 @@ _ENDED_PODS = ("Succeeded", "Failed")
 
 
 class TektonRuns:
-    """The port `Runs` on tekton.dev/v1."""
+    """The Tekton half of the port `Runs`."""
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self._cluster = cluster
@@ -57,19 +57,19 @@ class TektonRuns:
         """Create a run. Raises AlreadyExists, or Permanent with the API server's reason."""
         return read_run(self._cluster.create(paths.pipeline_runs(self._namespace), manifest))
 
-    def delete(self, name: str, uid: str) -> Run | None:
-        """Delete the run with that uid; return it while something still keeps it, None once it is gone."""
+    def delete(self, run: Run) -> Run | None:
+        """Delete exactly this run; return it while something still keeps it, None once it is gone."""
         try:
-            self._cluster.delete(paths.pipeline_run(self._namespace, name), uid=uid)
+            self._cluster.delete(paths.pipeline_run(self._namespace, run.name), uid=run.uid)
         except ResourceAbsent:
             return None
-        return self.get(name)
+        return self.get(run.name)
 
-    def cancel(self, name: str, uid: str) -> Run | None:
-        """Ask the run with that uid to end gently; return it, None when it is gone or another has its name."""
-        body = {"metadata": {"uid": uid}, "spec": {"status": CANCEL_GENTLY}}
+    def cancel(self, run: Run) -> Run | None:
+        """Ask exactly this run to end gently; return it, None when it is gone or another has its name."""
+        body = {"metadata": {"uid": run.uid}, "spec": {"status": CANCEL_GENTLY}}
         try:
-            return read_run(self._cluster.merge_patch(paths.pipeline_run(self._namespace, name), body))
+            return read_run(self._cluster.merge_patch(paths.pipeline_run(self._namespace, run.name), body))
         except (Vanished, ResourceAbsent):
             return None
 

@@ -15,7 +15,7 @@ class ClusterSurroundings:
 
     def engine_available(self, engine: Engine) -> bool:
         """Say whether the API server serves the kind of run of an engine."""
-        return engine is Engine.TEKTON
+        return engine in (Engine.TEKTON, Engine.JOB)
 
     def requester_verified(self) -> bool:
         """Say whether admission makes sure that the requested-by annotation names its author."""

@@ -32,14 +32,14 @@ from models.actions import (
 )
 from models.audit import event_id, pending_events
 from models.errors import Conflict, Permanent, Transient
-from models.execution import Execution
+from models.execution import Engine, Execution
 from models.failure import refusal
 from models.hold import Busy, HoldView, Mine, Owner
-from models.manifest import pipeline_run
+from models.manifest import run_manifest
 from models.observed import Observed
 from models.policy import Policy
 from models.retell import retold
-from models.run import Ownership
+from models.run import Ownership, Run
 from models.status import Fact, Phase
 from models.target import run_name
 from tasks.adapters.cluster_errors import AlreadyExists
@@ -99,8 +99,8 @@ class Act:
                 self._create_run(attempt, fence)
             case DeleteRun(uid=uid):
                 self._delete_run(uid)
-            case CancelRun(uid=uid):
-                self.observed = replace(self.observed, run=self.ports.runs.cancel(run_name(self._target), uid))
+            case CancelRun(uid=uid, because=because):
+                self.observed = replace(self.observed, run=self.ports.runs.cancel(self._run_seen(uid), because))
             case PatchStatus():
                 self._confirm_claim()
                 self._patch_status(action)
@@ -147,17 +147,20 @@ class Act:
 
         A creation without a usable answer (a broken connection, 5xx, a webhook that is down) may have happened, so the
         run is looked for. The second time it counts as a refusal, which the status shows; when the API server does
-        not even answer the question, nothing could be written either and the whole pass is repeated.
+        not even answer the question, nothing could be written either and the whole pass is repeated. The name guards
+        against runs of the same kind only, so the other kind is looked up first.
         """
-        manifest = pipeline_run(self.execution, attempt, fence, self.policy)
+        manifest = run_manifest(self.execution, attempt, fence, self.policy)
         for _ in range(CREATION_TRIES):
+            if self._see_existing_run(self.execution.spec.engine.other):
+                return
             self._confirm_hold(fence)
             try:
                 self.observed = replace(self.observed, run=self.ports.runs.create(manifest))
                 self._trust_target()
                 return
             except AlreadyExists:
-                if not self._see_existing_run():
+                if not self._see_existing_run(self.execution.spec.engine):
                     raise Conflict("the run under our name was gone when it was looked at") from None
                 return
             except Permanent as fault:
@@ -165,7 +168,7 @@ class Act:
                 return
             except Transient as fault:
                 trouble = str(fault)
-                if self._see_existing_run():
+                if self._see_existing_run(self.execution.spec.engine):
                     return
         self.observed = replace(self.observed, refusal=refusal("", trouble))
 
@@ -175,8 +178,8 @@ class Act:
         if isinstance(hold, Mine) and hold.suspect:
             self.ports.holds.trust(self._target, self.execution.uid, hold.fence)
 
-    def _see_existing_run(self) -> bool:
-        existing = self.ports.runs.get(run_name(self._target))
+    def _see_existing_run(self, engine: Engine) -> bool:
+        existing = self.ports.runs.get(run_name(self._target), engine)
         if existing is None:
             return False
         lives = owner_lives(existing, self.execution, self.ports)
@@ -197,13 +200,19 @@ class Act:
         if self.clock.now() >= self.claimed_until:
             raise Conflict("this pass took longer than its claim lasts")
 
+    def _run_seen(self, uid: str) -> Run:
+        run = self.observed.run
+        if run is None or run.uid != uid:
+            raise Conflict(f"the run {uid} of target {self._target} is not the one that was seen")
+        return run
+
     def _delete_run(self, uid: str) -> None:
         if isinstance(self.observed.hold, Mine) and not self.execution.status.phase.terminal:
             # What it leaves is in nobody's status: should this pass die, the next one has to look for it.
             self.ports.holds.suspect([run_name(self._target)])
             self.observed = replace(self.observed, hold=replace(self.observed.hold, suspect=True))
         try:
-            left = self.ports.runs.delete(run_name(self._target), uid)
+            left = self.ports.runs.delete(self._run_seen(uid))
         except Permanent as refused:
             words = f"run {run_name(self._target)} could not be deleted: {refused}"
             self._emit(EmitEvent(EventReason.CLEANUP_FAILED, words, max(self.execution.status.attempt, 1)))

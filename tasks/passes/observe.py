@@ -22,13 +22,14 @@ LOOKS_BEHIND = 3
 def observe(execution: Execution, now: datetime, policy: Policy, ports: Ports) -> Observed:
     """Read hold, run, TaskRuns, what is left of earlier runs, and acknowledgements for one execution."""
     hold, holder = _look_at_hold(execution, ports)
-    run = ports.runs.get(run_name(execution.spec.target)) if _needs_run(execution, hold, now, policy) else None
+    needed = _needs_run(execution, hold, now, policy)
+    run = ports.runs.get(run_name(execution.spec.target), execution.spec.engine) if needed else None
     answers = _answers(execution, ports)
     return Observed(
         hold=hold,
         run=run,
         run_owner_lives=run is not None and owner_lives(run, execution, ports),
-        task_runs=_failed_tasks(execution, run, ports),
+        task_runs=_telling_tasks(execution, run, ports),
         holder=holder,
         remains=remains(execution, hold, run, now, policy, ports),
         acknowledged=answers.acknowledged,
@@ -71,7 +72,8 @@ def look_behind(execution: Execution, busy: Busy, ports: Ports) -> tuple[HoldVie
 def _needs_run(execution: Execution, hold: HoldView, now: datetime, policy: Policy) -> bool:
     """Say whether the run's name has to be looked up.
 
-    A first attempt does not: its creation is answered AlreadyExists when something stands there.
+    A first attempt does not: its creation is answered AlreadyExists when something stands there. Whether the other
+    kind has a run of that name is looked up right before the creation.
     """
     status = execution.status
     if execution.deleted_at is not None or status.phase is Phase.RUNNING:
@@ -91,10 +93,11 @@ def owner_lives(run: Run, execution: Execution, ports: Ports) -> bool:
     return owner is not None and owner.uid == run.execution_uid
 
 
-def _failed_tasks(execution: Execution, run: Run | None, ports: Ports) -> tuple[TaskRun, ...]:
-    if run is None or run.succeeded is not False or execution.status.phase is not Phase.RUNNING:
+def _telling_tasks(execution: Execution, run: Run | None, ports: Ports) -> tuple[TaskRun, ...]:
+    """Read the tasks of a run where they decide: it failed, or it is a Job that may wait for its pod for ever."""
+    if run is None or execution.status.phase is not Phase.RUNNING:
         return ()
-    return ports.runs.task_runs(run)
+    return ports.runs.task_runs(run) if run.succeeded is False or run.waits_for_pod else ()
 
 
 def remains(execution: Execution, hold: HoldView, run: Run | None, now: datetime, policy: Policy, ports: Ports) -> int:

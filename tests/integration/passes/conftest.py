@@ -17,7 +17,7 @@ from devcluster.cluster import Cluster as LocalCluster
 from models.errors import Transient
 from models.execution import Execution
 from models.keys import Key
-from models.manifest import pipeline_run
+from models.manifest import run_manifest
 from models.names import API_VERSION, KIND
 from models.run import Run
 from models.settings import parse_settings
@@ -69,7 +69,7 @@ class World:
         return execution
 
     def run_of(self, key: Key) -> Run | None:
-        return self.parts.runs.get(run_name(self.read(key).spec.target))
+        return self.parts.runs.get(run_name(self.read(key).spec.target), self.read(key).spec.engine)
 
     def make_pass(self, key: Key) -> Execution:
         """Do what a worker does for a message, and return the execution afterwards."""
@@ -79,7 +79,7 @@ class World:
 
     def create_run(self, key: Key, *, attempt: int = 1, fence: int = 1, uid: str | None = None) -> Run:
         """Create the run of an execution as a worker that then died."""
-        manifest = pipeline_run(self.read(key), attempt, fence, self.parts.policy)
+        manifest = run_manifest(self.read(key), attempt, fence, self.parts.policy)
         if uid == "":
             manifest["metadata"]["annotations"] = {}
             manifest["metadata"]["labels"] = {}

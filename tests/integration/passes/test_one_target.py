@@ -147,6 +147,6 @@ def test_deletion_leaves_nothing_behind(world: World) -> None:
     world.parts.queue.notify([key])
     run_key(key, world.parts)
     assert world.parts.executions.get(key) is None
-    assert world.parts.runs.get(run_name(execution.spec.target)) is None
+    assert world.parts.runs.get(run_name(execution.spec.target), execution.spec.engine) is None
     assert not world.parts.holds.all()
     assert "WorkflowExecutionDeleted" in world.events_of(key)

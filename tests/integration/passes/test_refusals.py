@@ -16,8 +16,8 @@ from models.status import ConditionType, Phase, Status, WaitReason
 from models.target import run_name
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
+from tasks.adapters.engines import ClusterRuns
 from tasks.adapters.executions import ClusterExecutions
-from tasks.adapters.runs import TektonRuns
 from tasks.parts import Parts
 from tasks.reconciling import run_key
 from tests.integration.passes.conftest import RUNS, World
@@ -55,7 +55,7 @@ def test_absent_namespace_of_runs_is_shown_and_retried(world: World) -> None:
     elsewhere = replace(
         world.parts,
         policy=replace(world.parts.policy, namespace="nowhere"),
-        runs=TektonRuns(world.cluster, "nowhere"),
+        runs=ClusterRuns(world.cluster, "nowhere"),
     )
     status = _pass_with(world, key, elsewhere)
     assert (status.phase, status.reason) == (Phase.PENDING, WaitReason.BACKING_OFF)
@@ -81,7 +81,7 @@ def test_executor_without_rights_waits_longer_each_time(
 ) -> None:
     key = world.declare()
     nobody = Cluster.connect(str(api_cluster.login("nobody")))
-    powerless = replace(world.parts, executions=ClusterExecutions(nobody), runs=TektonRuns(nobody, RUNS))
+    powerless = replace(world.parts, executions=ClusterExecutions(nobody), runs=ClusterRuns(nobody, RUNS))
     world.parts.queue.notify([key])
     waits = []
     for _ in range(4):
@@ -116,7 +116,7 @@ def test_kubernetes_event_that_is_refused_stops_nothing(world: World) -> None:
     world.parts.queue.notify([key])
     run_key(key, world.parts)
     assert world.parts.executions.get(key) is None
-    assert world.parts.runs.get(run_name(running.spec.target)) is None
+    assert world.parts.runs.get(run_name(running.spec.target), running.spec.engine) is None
 
 
 def _pass_with(world: World, key: Key, parts: Parts) -> Status:

@@ -42,6 +42,7 @@ def test_in_its_own_namespaces_runs_and_the_lease() -> None:
         ("tekton.dev", "taskruns"): {"get", "list", "watch"},
         ("batch", "jobs"): {"get", "list", "watch", "create", "patch", "delete"},
         ("", "pods"): {"get", "list"},
+        ("", "events"): {"list"},
         ("coordination.k8s.io", "leases"): {"create", "get", "update", "patch"},
     }
 

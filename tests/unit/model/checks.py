@@ -10,6 +10,7 @@ from typing import Any
 
 from models.audit import event_id
 from models.execution import Execution, read_execution
+from models.job import read_job
 from models.keys import Key
 from models.policy import Policy
 from models.run import Run, read_run
@@ -23,6 +24,7 @@ LEGAL = {
     Phase.PENDING: {Phase.PENDING, Phase.RUNNING, Phase.FAILED, Phase.SKIPPED},
     Phase.RUNNING: {Phase.RUNNING, Phase.COMPLETED, Phase.FAILED},
 }
+READ: dict[str, Callable[[Document], Run]] = {"pipelineruns": read_run, "jobs": read_job}
 FORCE = "operator"
 STALL = timedelta(seconds=15)
 FORGOTTEN = timedelta(seconds=150)
@@ -71,7 +73,7 @@ class Checks:
         return [read_execution(d) for place, d in self.cluster.objects.items() if place[0] == "workflowexecutions"]
 
     def runs(self) -> list[Run]:
-        return [read_run(d) for place, d in self.cluster.objects.items() if place[0] == "pipelineruns"]
+        return [READ[place[0]](d) for place, d in self.cluster.objects.items() if place[0] in READ]
 
     def living(self, uid: str) -> Execution | None:
         return next((e for e in self.executions() if e.uid == uid), None)
@@ -88,12 +90,12 @@ class Checks:
                 self._execution_gone(read_execution(before))
             elif before is not None and after is not None and before.get("status") != after.get("status"):
                 self._status_written(read_execution(before), read_execution(after))
-        elif change.plural == "pipelineruns":
+        elif change.plural in READ:
             if before is None and after is not None:
-                self._run_created(read_run(after))
+                self._run_created(READ[change.plural](after))
             elif before is not None and _going(after) and not _going(before):
-                self._run_deleted(read_run(before))
-            if after is not None and read_run(after).succeeded is not None:
+                self._run_deleted(READ[change.plural](before))
+            if after is not None and READ[change.plural](after).succeeded is not None:
                 self.run_ended.setdefault(after["metadata"]["uid"], self.now())
         elif change.plural == "events" and after is not None:
             self._event_told(after)
@@ -202,6 +204,8 @@ class Checks:
         claim(not pods or late or self._excused(target), f"I1 {run.name} created while a pod of the run before lives")
         if late:
             self.late_runs.add(run.uid)
+        doubles = [other for other in self.runs() if other.name == run.name and other.uid != run.uid]
+        claim(not doubles or late or self._excused(target), f"I1 a {run.kind} {run.name} beside one of the other kind")
         left = self.tekton.task_runs_left(run.name)
         claim(not left or late or self._excused(target), f"I1 {run.name} created over a TaskRun of the run before")
         execution = self.living(run.execution_uid)

@@ -194,5 +194,13 @@ MUTATIONS = (
     Mutation(
         "a vanished holder leaves no doubt", ModelHolds, "vanish", "suspects.add(run_name(target))", "suspects.clear()"
     ),
+    Mutation(
+        "the other kind is not read before a creation",
+        act.Act,
+        "_create_run",
+        "if self._see_existing_run(self.execution.spec.engine.other):",
+        "if False:",
+        eager=("_create_foreign",),
+    ),
     Mutation("a pass that outlives its claim", act.Act, "_confirm_claim", ">= self.claimed_until", "is None"),
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from models.execution import Execution
+from models.execution import Engine, Execution
 from models.names import ASK_CLEAR, ASK_UNLOCK, FINALIZER, REQUESTED_BY
+from models.run import Run
 from models.status import Phase
 from models.target import run_name
 from tasks.adapters import paths
@@ -19,6 +20,11 @@ TARGETS = ("prod/Deployment/a", "prod/Deployment/b", "Node/c")
 NAMESPACES = ("red", "blue")
 MOST = 7
 RUNS = "runs"
+
+
+def _path(run: Run) -> str:
+    path = paths.job if run.engine is Engine.JOB else paths.pipeline_run
+    return path(RUNS, run.name)
 
 
 class Operator:
@@ -59,13 +65,17 @@ class Operator:
             "spec": {
                 "executionConfig": {"concurrencyPolicy": stance} if stance else {},
                 "targetResource": target,
-                "workflowRef": {"workflowId": "w", "version": "1", "containerImage": "image"},
+                "workflowRef": {"workflowId": "w", "version": "1", "containerImage": "image", **self._engine()},
             },
         }
         if ("workflowexecutions", namespace, name) in world.cluster.objects:
             return f"{namespace}/{name} is there already"
         made = world.cluster.create(paths.executions(namespace), body)
         return f"creates {namespace}/{name} ({made['metadata']['uid']}) for {target}"
+
+    def _engine(self) -> dict[str, str]:
+        """Give every third execution the other engine, without a draw: the seeds keep their meaning."""
+        return {"executionEngine": "job"} if self._number % 3 == 0 else {}
 
     def _delete(self) -> str:
         execution = self._some()
@@ -100,22 +110,23 @@ class Operator:
             return "finds no run"
         run = self._world.rng.choice(runs)
         self._world.checks.robbed.add(run.execution_uid)
-        self._world.cluster.delete(paths.pipeline_run(RUNS, run.name), uid=run.uid)
+        self._world.cluster.delete(_path(run), uid=run.uid)
         return f"deletes run {run.uid} of {run.execution_key}"
 
     def _create_foreign(self) -> str:
         world = self._world
         name = run_name(world.rng.choice(TARGETS))
-        if ("pipelineruns", RUNS, name) in world.cluster.objects:
+        path = paths.jobs(RUNS) if self._number % 3 == 0 else paths.pipeline_runs(RUNS)
+        if any((plural, RUNS, name) in world.cluster.objects for plural in ("pipelineruns", "jobs")):
             return f"finds {name} taken"
-        world.cluster.create(paths.pipeline_runs(RUNS), {"metadata": {"name": name}, "status": {}})
+        world.cluster.create(path, {"metadata": {"name": name}, "status": {}})
         return f"creates a foreign {name}"
 
     def _remove_foreign(self) -> str:
         foreign = [run for run in self._world.checks.runs() if not run.execution_uid]
         if not foreign:
             return "finds no foreign run"
-        self._world.cluster.delete(paths.pipeline_run(RUNS, foreign[0].name), uid=foreign[0].uid)
+        self._world.cluster.delete(_path(foreign[0]), uid=foreign[0].uid)
         return f"deletes the foreign {foreign[0].name}"
 
     def _force_finalizer(self) -> str:

@@ -1,4 +1,4 @@
-"""A model of Tekton: what becomes of a run, its TaskRuns and its pods, each at an instant of its own."""
+"""A model of Tekton and of the Job controller: what becomes of a run and its parts, each at an instant of its own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from models.names import ANNOTATION_UID
 from tasks.adapters import paths
 from tests.unit.model.api_server import Change, Document, ModelCluster
 
+RUN_LABELS = {"pipelineruns": "tekton.dev/pipelineRun", "jobs": "batch.kubernetes.io/job-name"}
 CHAINS = "chains.tekton.dev/finalizer"
 Step = tuple[datetime, str, str, Callable[[], None]]
 
@@ -34,6 +35,7 @@ class ModelTekton:
         self._cluster, self._namespace, self._rng, self._now = cluster, namespace, rng, now
         self.plan: list[Step] = []
         self._fates: dict[str, Fate] = {}
+        self._kinds: dict[str, str] = {}
         cluster.listeners.append(self._heard)
 
     def next_instant(self) -> datetime | None:
@@ -53,18 +55,21 @@ class ModelTekton:
 
     def task_runs_left(self, run_name: str) -> list[Document]:
         """Return the TaskRuns of all runs of a name."""
-        label = f"tekton.dev/pipelineRun={run_name}"
+        label = f"{RUN_LABELS['pipelineruns']}={run_name}"
         return list(self._cluster.list(paths.task_runs(self._namespace), label_selector=label))
 
     def live_pods(self, run_name: str) -> list[Document]:
         """Return the pods of a run's name that have not ended."""
-        pods = self._cluster.list(paths.pods(self._namespace), label_selector=f"tekton.dev/pipelineRun={run_name}")
-        return [pod for pod in pods if pod["status"]["phase"] == "Running"]
+        found = []
+        for label in RUN_LABELS.values():
+            found += list(self._cluster.list(paths.pods(self._namespace), label_selector=f"{label}={run_name}"))
+        return [pod for pod in found if pod["status"]["phase"] == "Running"]
 
     def _heard(self, change: Change) -> None:
-        if change.plural != "pipelineruns":
+        if change.plural not in RUN_LABELS:
             return
         if change.before is None and change.after is not None:
+            self._kinds[change.after["metadata"]["uid"]] = change.plural
             self._created(change.after)
         elif change.before is not None:
             deleting = change.after is None or change.after["metadata"].get("deletionTimestamp")
@@ -93,12 +98,16 @@ class ModelTekton:
         if fate.finalizer is not None:
             self._patch(run, {"metadata": {"finalizers": [CHAINS]}})
         name, uid = run["metadata"]["name"], run["metadata"]["uid"]
-        labels = {"tekton.dev/pipelineRun": name, "tekton.dev/pipelineTask": "remediate"}
-        for plural, path in (("taskruns", paths.task_runs), ("pods", paths.pods)):
-            body = {"metadata": {"name": f"{name}-{uid}", "labels": labels}, "status": _running_status(plural)}
-            self._cluster.create(path(self._namespace), body)
-        started = {"startTime": format_instant(self._now()), "conditions": [_condition("Unknown", "Running")]}
-        self._patch(run, {"status": started})
+        kind = self._kinds[uid]
+        labels = {RUN_LABELS[kind]: name, "tekton.dev/pipelineTask": "remediate"}
+        owners = [{"uid": uid}]
+        parts = (("taskruns", paths.task_runs), ("pods", paths.pods))
+        for plural, path in parts if kind == "pipelineruns" else parts[1:]:
+            metadata = {"name": f"{name}-{uid}", "labels": labels, "ownerReferences": owners}
+            self._cluster.create(path(self._namespace), {"metadata": metadata, "status": _running_status(plural)})
+        started: dict[str, Any] = {"startTime": format_instant(self._now())}
+        going = {"active": 1, "ready": 1} if kind == "jobs" else {"conditions": [_condition("Unknown", "Running")]}
+        self._patch(run, {"status": started | going})
         self._later(fate.runs_for, "ends", run, lambda: self._finish(run, fate))
 
     def _finish(self, run: Document, fate: Fate) -> None:
@@ -106,6 +115,9 @@ class ModelTekton:
             return
         name, uid = run["metadata"]["name"], run["metadata"]["uid"]
         part = paths.item("v1", "pods", self._namespace, f"{name}-{uid}")
+        if self._kinds[uid] == "jobs":
+            self._finish_job(run, fate, part)
+            return
         if self._cluster.get(part) is not None:
             self._cluster.merge_patch(part, {"status": {"phase": "Succeeded"}}, subresource="status")
         if fate.end == "fail":
@@ -119,6 +131,19 @@ class ModelTekton:
         }.get(fate.end, ("True", "Succeeded"))
         ended = {"completionTime": format_instant(self._now()), "conditions": [_condition(word, reason)]}
         self._patch(run, {"status": ended})
+
+    def _finish_job(self, run: Document, fate: Fate, pod: str) -> None:
+        ends, now = fate.end in ("succeed", "hang"), format_instant(self._now())
+        if self._cluster.get(pod) is not None:
+            status: dict[str, Any] = {"phase": "Succeeded" if ends else "Failed"}
+            if not ends:
+                status["containerStatuses"] = [{"name": "workflow", "state": _failed_step(self._now())}]
+            self._cluster.merge_patch(pod, {"status": status}, subresource="status")
+        done = {"type": "Complete" if ends else "Failed", "status": "True", "lastTransitionTime": now}
+        counted = {"succeeded": 1} if ends else {"failed": int(fate.end == "fail")}
+        reason = "CompletionsReached" if ends else "BackoffLimitExceeded"
+        ended = {"active": 0, "ready": 0, "conditions": [{**done, "reason": reason}], "completionTime": now}
+        self._patch(run, {"status": ended | counted})
 
     def _deleted(self, run: Document, *, gone: bool) -> None:
         fate = self._fates.get(run["metadata"]["uid"])
@@ -144,15 +169,19 @@ class ModelTekton:
 
     def _stands(self, run: Document) -> bool:
         """Say whether the run still is there and not being deleted: Tekton cancels nothing by itself."""
-        found = self._cluster.get(paths.pipeline_run(self._namespace, run["metadata"]["name"]))
+        found = self._cluster.get(self._path(run))
         same = found is not None and found["metadata"]["uid"] == run["metadata"]["uid"]
         return same and found is not None and not found["metadata"].get("deletionTimestamp")
 
     def _patch(self, run: Document, body: dict[str, Any]) -> None:
-        path = paths.pipeline_run(self._namespace, run["metadata"]["name"])
+        path = self._path(run)
         found = self._cluster.get(path)
         if found is not None and found["metadata"]["uid"] == run["metadata"]["uid"]:
             self._cluster.merge_patch(path, body, subresource="status" if "status" in body else "")
+
+    def _path(self, run: Document) -> str:
+        path = paths.job if self._kinds[run["metadata"]["uid"]] == "jobs" else paths.pipeline_run
+        return path(self._namespace, run["metadata"]["name"])
 
     def _later(self, delay: timedelta, words: str, run: Document, happen: Callable[[], None]) -> None:
         self.plan.append((self._now() + delay, words, run["metadata"]["uid"], happen))

@@ -12,7 +12,9 @@ from models.policy import Policy
 from tasks.publish import Publisher
 from tests.unit.model.api_server import Change, Document, ModelCluster
 from watcher.route import execution_changed, execution_listed, run_changed
-from watcher.seen import SeenExecution, SeenRun, see_execution, see_run
+from watcher.seen import SeenExecution, SeenRun, see_execution, see_job, see_run
+
+SEE = {"pipelineruns": see_run, "jobs": see_job}
 
 
 class ModelWatcher:
@@ -61,8 +63,8 @@ class ModelWatcher:
                 if execution_listed(None, execution, self._now(), self._policy.cooldown):
                     self._dirty[execution.key] = None
                 self._executions[execution.uid] = execution
-            elif plural == "pipelineruns" and _ours(document):
-                run = see_run(document)
+            elif plural in SEE and _ours(document):
+                run = SEE[plural](document)
                 if run.key is not None and run_changed(None, run):
                     self._dirty[run.key] = None
                 self._runs[run.uid] = run
@@ -70,7 +72,7 @@ class ModelWatcher:
     def _route(self, change: Change) -> None:
         if change.plural == "workflowexecutions":
             self._route_execution(change)
-        elif change.plural == "pipelineruns" and _ours(change.after or change.before or {}):
+        elif change.plural in SEE and _ours(change.after or change.before or {}):
             self._route_run(change)
 
     def _route_execution(self, change: Change) -> None:
@@ -82,7 +84,7 @@ class ModelWatcher:
             self._dirty[seen.key] = None
 
     def _route_run(self, change: Change) -> None:
-        seen = see_run(change.after or change.before or {})
+        seen = SEE[change.plural](change.after or change.before or {})
         before = self._runs.pop(seen.uid, None)
         if change.after is not None:
             self._runs[seen.uid] = seen

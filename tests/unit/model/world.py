@@ -22,8 +22,8 @@ from models.names import ANNOTATION_UID
 from models.policy import Policy
 from models.settings import parse_settings
 from tasks import auditing, clock, reconciling, upkeep
+from tasks.adapters.engines import ClusterRuns
 from tasks.adapters.executions import ClusterExecutions
-from tasks.adapters.runs import TektonRuns
 from tasks.adapters.surroundings import ClusterSurroundings
 from tasks.metrics import Metrics
 from tasks.parts import Parts
@@ -51,7 +51,18 @@ POLICY = Policy(
     max_failures=3,
 )
 TICKS = (("workflowexecution.sweep", 5), ("audit.flush", 5), ("workflowexecution.resync", 60))
-DANGEROUS = ("api.create(pipe", "api.delete", "api.merge", "holds.release", "holds.take", "holds.yield")
+DANGEROUS = (
+    *("api.create(pipe", "api.create(jobs", "api.delete", "api.merge"),
+    *("holds.release", "holds.take", "holds.yield"),
+)
+    "api.create(pipe",
+    "api.create(jobs",
+    "api.delete",
+    "api.merge",
+    "holds.release",
+    "holds.take",
+    "holds.yield",
+)
 TRACE = 60
 REST_STEPS = 12_000
 
@@ -158,7 +169,7 @@ class World:
             outbox=outbox,
             publisher=Publisher(celery, queue),
             executions=ClusterExecutions(cluster),
-            runs=TektonRuns(cluster, NAMESPACE),
+            runs=ClusterRuns(cluster, NAMESPACE),
             audit=audit,
             metrics=metrics,
             surroundings=ClusterSurroundings(),
@@ -219,7 +230,7 @@ class World:
 
     def _admit(self, plural: str, body: Document) -> None:
         ours = ANNOTATION_UID in (body["metadata"].get("annotations") or {})
-        if plural != "pipelineruns" or not ours or self.chaos is CALM:
+        if plural not in ("pipelineruns", "jobs") or not ours or self.chaos is CALM:
             return
         draw = self.rng.random()
         if draw < 0.12:
