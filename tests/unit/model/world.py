@@ -55,14 +55,6 @@ DANGEROUS = (
     *("api.create(pipe", "api.create(jobs", "api.delete", "api.merge"),
     *("holds.release", "holds.take", "holds.yield"),
 )
-    "api.create(pipe",
-    "api.create(jobs",
-    "api.delete",
-    "api.merge",
-    "holds.release",
-    "holds.take",
-    "holds.yield",
-)
 TRACE = 60
 REST_STEPS = 12_000
 
