@@ -107,10 +107,11 @@ def had_started(run: Run, task_runs: Sequence[TaskRun]) -> bool:
         return False
     if not task_runs:
         return run.started_at is not None
-    return any(_task_started(task) for task in task_runs)
+    return any(task_started(task) for task in task_runs)
 
 
-def _task_started(task: TaskRun) -> bool:
+def task_started(task: TaskRun) -> bool:
+    """Say whether a step of a TaskRun had begun to act."""
     return task.started and (task.succeeded is True or task.reason not in _NEVER_STARTED)
 
 

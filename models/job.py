@@ -53,6 +53,7 @@ def read_job(document: Mapping[str, Any]) -> Run:
         ended_at=read_instant(ended),
         total_tasks=1,
         task_names=(CONTAINER,),
+        cancelling=ANNOTATION_STOPPED in annotations,
         waits_for_pod=going and ANNOTATION_STOPPED not in annotations and not status.get("ready"),
     )
 

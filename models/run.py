@@ -33,6 +33,10 @@ _COUNTS = re.compile(
 )
 
 
+CANCELLING = ("Cancelled", "CancelledRunFinally")
+"""`spec.status` of a PipelineRun that is to end, at once or after its `finally` tasks (pipelinerun_types.go)."""
+
+
 class Ownership(Enum):
     """Whose a run is, as far as the run itself tells."""
 
@@ -65,6 +69,8 @@ class Run:
     total_tasks: int = 0
     task_names: tuple[str, ...] = ()
     waits_for_pod: bool = False
+    cancelling: bool = False
+    """Whether somebody asked the run to end: it will, but has not yet."""
 
     @property
     def kind(self) -> str:
@@ -185,6 +191,7 @@ def read_run(document: Mapping[str, Any]) -> Run:
         ended_at=read_instant(status.get("completionTime")),
         total_tasks=len(tasks),
         task_names=(*tasks, *(task["name"] for task in pipeline.get("finally") or ())),
+        cancelling=(document.get("spec") or {}).get("status") in CANCELLING,
     )
 
 

@@ -16,6 +16,8 @@ from models.errors import Misconfigured
 from models.settings import Settings, parse_settings
 
 _SECRET_KEYS = ("username", "password")
+DEFAULT_NAMESPACE = "kubernaut-system"
+POD_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 def load(argv_config: str | None = None, *, environ: Mapping[str, str] | None = None) -> Settings:
@@ -31,6 +33,17 @@ def load(argv_config: str | None = None, *, environ: Mapping[str, str] | None = 
     secret_file = parse_settings(document, variables, {}).redis.secret_file
     secrets = _secrets("redis", secret_file) if secret_file else {}
     return parse_settings(document, variables, secrets)
+
+
+def own_namespace(environ: Mapping[str, str] | None = None) -> str:
+    """Return where this process lives: the watcher's Lease and the freeze are there."""
+    given = (os.environ if environ is None else environ).get("POD_NAMESPACE")
+    if given:
+        return given
+    try:
+        return POD_NAMESPACE_FILE.read_text(encoding="utf-8").strip() or DEFAULT_NAMESPACE
+    except OSError:
+        return DEFAULT_NAMESPACE
 
 
 def load_or_exit(argv_config: str | None = None) -> Settings:

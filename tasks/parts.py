@@ -16,6 +16,7 @@ from tasks.adapters.datastorage import AuditClient
 from tasks.adapters.engines import ClusterRuns
 from tasks.adapters.executions import ClusterExecutions
 from tasks.adapters.surroundings import ClusterSurroundings
+from tasks.config import own_namespace
 from tasks.metrics import Metrics
 from tasks.ports import Ports
 from tasks.publish import Publisher
@@ -65,7 +66,7 @@ def build_parts(settings: Settings, celery: Celery, registry: CollectorRegistry)
         runs=ClusterRuns(cluster, settings.execution.namespace),
         audit=AuditClient(settings.audit.datastorage_url, settings.audit.timeout),
         metrics=Metrics(registry),
-        surroundings=ClusterSurroundings(),
+        surroundings=ClusterSurroundings(cluster, own_namespace()),
     )
 
 

@@ -129,13 +129,15 @@ class Surroundings(Protocol):
     """What is true of the whole cluster. Answers come from memory and are at most a few seconds old.
 
     `freeze` is the freeze in force; it raises Transient when nothing is known for too long, so that nothing starts.
-    `engine_available` says whether the API server serves the kind of run; `requester_verified` whether the admission
-    policy that makes the requested-by annotation true is in force.
+    `engine_available` says whether the API server serves the kind of run, `engine_absent` that it turned out not to;
+    `requester_verified` says whether the admission policy that makes the requested-by annotation true is in force.
     """
 
     def freeze(self) -> Freeze | None: ...
 
     def engine_available(self, engine: Engine) -> bool: ...
+
+    def engine_absent(self, engine: Engine) -> None: ...
 
     def requester_verified(self) -> bool: ...
 

@@ -20,7 +20,7 @@ from models.errors import Misconfigured
 from models.keys import Key
 from models.settings import Settings
 from tasks.adapters.cluster import Cluster
-from tasks.config import load
+from tasks.config import load, own_namespace
 from tasks.logs import log_json
 from tasks.turns import take_short_turns
 from watcher.gauges import Stored
@@ -28,8 +28,6 @@ from watcher.service import Outlets, Watcher
 
 START_DEADLINE = 120.0  # seconds
 SCRAPE_PATIENCE = timedelta(seconds=2)
-DEFAULT_NAMESPACE = "kubernaut-system"
-POD_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 log = logging.getLogger("watcher")
 
@@ -61,7 +59,7 @@ def _run(settings: Settings, config: str | None) -> int:
         _outlets(settings, config),
         random.random,
         identity=f"{socket.gethostname()}_{secrets.token_hex(4)}",
-        namespace=_own_namespace(),
+        namespace=own_namespace(),
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: watcher.stopping.set())
@@ -98,17 +96,6 @@ def _outlets(settings: Settings, config: str | None) -> Outlets:
     scraped = connect(replace(settings.redis, socket_timeout=patience))
     holds, outbox = Holds(scraped, settings.redis.prefix), Outbox(scraped, settings.redis.prefix)
     return Outlets(publish, publisher.resync, lambda: Stored(holds.held_count(), outbox.size()))
-
-
-def _own_namespace() -> str:
-    """Return where this watcher lives and keeps its Lease."""
-    given = os.environ.get("POD_NAMESPACE")
-    if given:
-        return given
-    try:
-        return POD_NAMESPACE_FILE.read_text(encoding="utf-8").strip() or DEFAULT_NAMESPACE
-    except OSError:
-        return DEFAULT_NAMESPACE
 
 
 def _announce(addresses: dict[str, str]) -> None:

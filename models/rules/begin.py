@@ -18,10 +18,12 @@ from models.execution import Execution
 from models.hold import Busy, Free, GateClosed, Mine
 from models.observed import Observed
 from models.policy import Policy
+from models.rules.cancelling import cancel_asked, cancel_before_start
 from models.rules.ending import fail, plain_details
 from models.rules.starting import creation_refused, start
 from models.rules.taken import meet_holder
-from models.rules.waiting import wait_for_engine, wait_for_orphan, wait_for_remains
+from models.rules.unready import wait_for_engine, wait_frozen
+from models.rules.waiting import wait_for_orphan, wait_for_remains
 from models.rules.writing import keep
 from models.run import Ownership, Run
 from models.status import FailureReason
@@ -39,6 +41,8 @@ def begin(execution: Execution, observed: Observed, now: datetime, policy: Polic
     fault = find_fault(execution.spec)
     if fault is not None:
         return fail(execution, observed, plain_details(FailureReason.CONFIGURATION_ERROR, fault, now), now, policy)
+    if cancel_asked(execution):
+        return cancel_before_start(execution, observed, now, policy)
     if not observed.engine_available:
         return wait_for_engine(execution, observed, now)
     match observed.hold:
@@ -76,6 +80,10 @@ def create_or_adopt(
     run = observed.run
     if run is None and observed.remains:
         return (*wait_for_remains(execution, observed, now), WakeAt(now + REMAINS_WAIT))
+    if run is None and not observed.engine_available:
+        return wait_for_engine(execution, observed, now)
+    if run is None and observed.frozen is not None:
+        return wait_frozen(execution, observed, now)
     if run is None:
         return (CreateRun(execution.next_attempt, mine.fence),)
     match run.ownership(execution):

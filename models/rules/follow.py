@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
@@ -12,9 +13,10 @@ from models.hold import Busy, Free, GateClosed, Mine
 from models.observed import Observed
 from models.policy import Policy
 from models.rules.begin import DELETION_WAIT, GATE_WAIT, create_or_adopt
+from models.rules.cancelling import cancel_asked, cancel_between_attempts, cancel_running
 from models.rules.ending import complete, fail, plain_details
 from models.rules.starting import creation_refused, look_for_pod, retry_later
-from models.rules.writing import facts
+from models.rules.writing import facts, run_status, touched, write
 from models.run import Ownership, Run
 from models.status import FailureReason
 
@@ -27,13 +29,20 @@ def follow(
     """Decide for an execution whose run was created."""
     if isinstance(observed.hold, Free):
         return (TakeTarget(),)
+    cancelled = cancel_asked(execution)
+    if execution.attempt_failed and cancelled:
+        return cancel_between_attempts(execution, observed, now, policy)
     if execution.attempt_failed:
         return _try_again(execution, observed, now, policy, jitter)
+    if execution.status.cancellation is not None:
+        return cancel_running(execution, observed, now, policy)
     run = observed.run
     if run is None or run.ownership(execution) is not Ownership.OURS:
         message = f"{execution.spec.engine.kind} {execution.status.run_name} was deleted externally"
         return fail(execution, observed, plain_details(FailureReason.UNKNOWN, message, now), now, policy)
     match run.succeeded:
+        case None if cancelled:
+            return cancel_running(execution, observed, now, policy)
         case None:
             return _while_going(execution, observed, run, now)
         case True:
@@ -49,7 +58,16 @@ def _while_going(execution: Execution, observed: Observed, run: Run, now: dateti
     stuck = next((task for task in observed.task_runs if task.succeeded is False), None)
     if run.waits_for_pod and stuck is not None and not any(task.started for task in observed.task_runs):
         return (CancelRun(run.uid, f"{stuck.reason}: {stuck.message}"),)
-    return (*facts(execution.status), *look_for_pod(run, now))
+    return (*_progress(execution, observed, run, now), *look_for_pod(run, now))
+
+
+def _progress(execution: Execution, observed: Observed, run: Run, now: datetime) -> tuple[Action, ...]:
+    """Write how far a run of several tasks has come, once for each that ended."""
+    known = execution.status.run_status
+    done = known.completed_tasks if known is not None else 0
+    if run.total_tasks < 2 or run.completed_tasks <= done:
+        return facts(execution.status)
+    return write(execution, observed, replace(touched(execution), run_status=run_status(run)), now)
 
 
 def _run_failed(
@@ -58,6 +76,8 @@ def _run_failed(
     details = explain_failure(run, observed.task_runs, now)
     if details.started or run.reason in STOPPED_BY_HAND:
         return fail(execution, observed, details, now, policy)
+    if cancel_asked(execution):
+        return cancel_running(execution, observed, now, policy)
     return retry_later(execution, observed, details, now, policy, jitter)
 
 

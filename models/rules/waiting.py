@@ -77,17 +77,6 @@ def how_to_clear(blocking: Execution) -> str:
     )
 
 
-def wait_for_engine(execution: Execution, observed: Observed, now: datetime) -> tuple[Action, ...]:
-    """Stay Pending, visibly, while nothing here can carry out the engine that was asked for; no target is taken."""
-    if execution.status.reason == WaitReason.ENGINE_UNAVAILABLE:
-        return keep(execution, observed, now)
-    engine = execution.spec.engine.value
-    message = f"engine {engine} is not available in this version of the executor"
-    new = replace(touched(execution), reason=WaitReason.ENGINE_UNAVAILABLE.value)
-    new = new.with_condition(ConditionType.CREATED, False, "PipelineCreationFailed", message, now)
-    return write(execution, observed, new, now)
-
-
 def wait_for_remains(execution: Execution, observed: Observed, now: datetime) -> tuple[Action, ...]:
     """Stay as it is until the TaskRuns and pods of an earlier run of this target are gone."""
     message = f"{observed.remains} TaskRuns or pods of an earlier run of this target are still being removed"

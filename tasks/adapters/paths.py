@@ -80,6 +80,18 @@ def access_reviews() -> str:
     return collection("authorization.k8s.io/v1", "subjectaccessreviews")
 
 
+def discovery(api: str) -> str:
+    """Return where the API server says which types of a group's version it serves."""
+    return f"/apis/{api}"
+
+
+def admission(name: str) -> tuple[str, str]:
+    """Return a ValidatingAdmissionPolicy and the binding of the same name."""
+    api = "admissionregistration.k8s.io/v1"
+    kinds = ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
+    return collection(api, f"{kinds[0]}/{name}"), collection(api, f"{kinds[1]}/{name}")
+
+
 def leases(namespace: str) -> str:
     return collection("coordination.k8s.io/v1", "leases", namespace)
 

@@ -42,7 +42,7 @@ from models.retell import retold
 from models.run import Ownership, Run
 from models.status import Fact, Phase
 from models.target import run_name
-from tasks.adapters.cluster_errors import AlreadyExists
+from tasks.adapters.cluster_errors import AlreadyExists, ResourceAbsent
 from tasks.passes.observe import look_behind, owner_lives, remains
 from tasks.passes.telling import events_first, tell
 from tasks.ports import HOLD_TRUST, Clock, Ports
@@ -152,7 +152,7 @@ class Act:
         """
         manifest = run_manifest(self.execution, attempt, fence, self.policy)
         for _ in range(CREATION_TRIES):
-            if self._see_existing_run(self.execution.spec.engine.other):
+            if self._see_existing_run(self.execution.spec.engine.other) or self._frozen():
                 return
             self._confirm_hold(fence)
             try:
@@ -163,6 +163,10 @@ class Act:
                 if not self._see_existing_run(self.execution.spec.engine):
                     raise Conflict("the run under our name was gone when it was looked at") from None
                 return
+            except ResourceAbsent:
+                self.ports.surroundings.engine_absent(self.execution.spec.engine)
+                self.observed = replace(self.observed, engine_available=False)
+                return
             except Permanent as fault:
                 self.observed = replace(self.observed, refusal=refusal(fault.reason, str(fault)))
                 return
@@ -171,6 +175,11 @@ class Act:
                 if self._see_existing_run(self.execution.spec.engine):
                     return
         self.observed = replace(self.observed, refusal=refusal("", trouble))
+
+    def _frozen(self) -> bool:
+        """Ask for the freeze right before a creation, whatever was known when the pass began."""
+        self.observed = replace(self.observed, frozen=self.ports.surroundings.freeze())
+        return self.observed.frozen is not None
 
     def _trust_target(self) -> None:
         """Note that nothing was left of earlier runs, where that was in doubt; lost, it is only counted once more."""

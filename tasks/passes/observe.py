@@ -8,8 +8,10 @@ from models.answers import Answers
 from models.audit import event_id
 from models.execution import Execution
 from models.hold import Busy, HoldView, Mine
+from models.names import ASK_CANCEL, ASK_CLEAR, ASK_UNLOCK
 from models.observed import Observed
 from models.policy import Policy
+from models.rules.cancelling import cancel_asked
 from models.rules.cooldown import keeps_target, rest_until, tried
 from models.run import Ownership, Run, TaskRun
 from models.status import Phase
@@ -34,9 +36,8 @@ def observe(execution: Execution, now: datetime, policy: Policy, ports: Ports) -
         remains=remains(execution, hold, run, now, policy, ports),
         acknowledged=answers.acknowledged,
         refused_facts=answers.refused,
-        frozen=ports.surroundings.freeze(),
-        engine_available=ports.surroundings.engine_available(execution.spec.engine),
-        requester_verified=ports.surroundings.requester_verified(),
+        engine_available=not _may_start(execution) or ports.surroundings.engine_available(execution.spec.engine),
+        requester_verified=_asked(execution) and ports.surroundings.requester_verified(),
     )
 
 
@@ -79,9 +80,19 @@ def _needs_run(execution: Execution, hold: HoldView, now: datetime, policy: Poli
     if execution.deleted_at is not None or status.phase is Phase.RUNNING:
         return True
     if status.phase is Phase.PENDING:
-        return isinstance(hold, Mine) and status.attempt > 0
+        return cancel_asked(execution) or (isinstance(hold, Mine) and status.attempt > 0)
     until = rest_until(status, policy)
     return status.completed_at is None or until is None or now >= until
+
+
+def _may_start(execution: Execution) -> bool:
+    """Say whether the next thing for an execution may be a creation."""
+    phase = execution.status.phase
+    return phase is Phase.PENDING or (phase is Phase.RUNNING and execution.attempt_failed)
+
+
+def _asked(execution: Execution) -> bool:
+    return any(ask in execution.annotations for ask in (ASK_CANCEL, ASK_CLEAR, ASK_UNLOCK))
 
 
 def owner_lives(run: Run, execution: Execution, ports: Ports) -> bool:
@@ -94,10 +105,11 @@ def owner_lives(run: Run, execution: Execution, ports: Ports) -> bool:
 
 
 def _telling_tasks(execution: Execution, run: Run | None, ports: Ports) -> tuple[TaskRun, ...]:
-    """Read the tasks of a run where they decide: it failed, or it is a Job that may wait for its pod for ever."""
+    """Read the tasks of a run where they decide: it failed, is being cancelled, or is a Job that may wait for ever."""
     if run is None or execution.status.phase is not Phase.RUNNING:
         return ()
-    return ports.runs.task_runs(run) if run.succeeded is False or run.waits_for_pod else ()
+    telling = run.succeeded is False or run.waits_for_pod or execution.status.cancellation is not None
+    return ports.runs.task_runs(run) if telling else ()
 
 
 def remains(execution: Execution, hold: HoldView, run: Run | None, now: datetime, policy: Policy, ports: Ports) -> int:

@@ -47,6 +47,7 @@ class Checks:
     now: Callable[[], datetime]
     writer: Callable[[], str]
     stalled: Callable[[], timedelta]
+    task_began: Callable[[], datetime]
     facts: dict[tuple[str, FactType, int], str] = field(default_factory=dict)
     started: set[tuple[str, int]] = field(default_factory=set)
     ended: Counter[str] = field(default_factory=Counter)
@@ -58,6 +59,7 @@ class Checks:
     leaving: set[str] = field(default_factory=set)
     gone: dict[str, datetime] = field(default_factory=dict)
     late_runs: set[str] = field(default_factory=set)
+    made: dict[str, datetime] = field(default_factory=dict)
     robbed: set[str] = field(default_factory=set)
     given: dict[str, datetime] = field(default_factory=dict)
     forced: set[str] = field(default_factory=set)
@@ -119,7 +121,8 @@ class Checks:
             claim(once, "status: a retry that does not count one more attempt")
         if after.phase is Phase.RUNNING:
             made = (new.uid, after.attempt) in self.started
-            claim(made or before.phase is Phase.RUNNING, f"I6 {new.key} runs with a run that it never created")
+            known = made or before.phase is Phase.RUNNING or new.uid in self.late_runs
+            claim(known, f"I6 {new.key} runs with a run that it never created")
             complete = after.run_name and after.started_at and after.fence is not None and after.attempt
             claim(complete, "status: Running without run, startTime, fence or attempt")
         if after.phase.terminal and self.stalled() > STALL:
@@ -198,12 +201,13 @@ class Checks:
             return
         now, target = self.now(), run.target
         late = (
-            self.stalled() > STALL or self.now() - self.stalled() < self.wiped_at
-        )  # decided on, then stopped on its way out: nobody can take it back
+            self.stalled() > STALL or self.task_began() < self.wiped_at
+        )  # decided on, then stopped on its way out, or its claim lost with Redis: nobody can take it back
         pods = [p for p in self.tekton.live_pods(run.name) if not p["metadata"]["name"].endswith(run.uid)]
         claim(not pods or late or self._excused(target), f"I1 {run.name} created while a pod of the run before lives")
         if late:
-            self.late_runs.add(run.uid)
+            self.late_runs.update((run.uid, run.execution_uid))
+            self.excuse(target)
         doubles = [other for other in self.runs() if other.name == run.name and other.uid != run.uid]
         claim(not doubles or late or self._excused(target), f"I1 a {run.kind} {run.name} beside one of the other kind")
         left = self.tekton.task_runs_left(run.name)
@@ -217,6 +221,7 @@ class Checks:
             fresh = (execution.uid, run.attempt) not in self.started or execution.uid in self.robbed
             claim(fresh, f"attempt {run.attempt} of {execution.key} was created twice")
         self.started.add((run.execution_uid, run.attempt))
+        self.made[run.uid] = now
         for other in self.executions():
             rests = self._rests_until(other)
             if other.uid != run.execution_uid and other.spec.target == target and rests is not None:
@@ -332,7 +337,8 @@ class Checks:
             self.excuse(target)
             self.bared.add(hold.uid)
             return
-        claim(not any(run.execution_uid == hold.uid for run in self.runs()), f"{target} freed while its run exists")
+        theirs = [run for run in self.runs() if run.execution_uid == hold.uid and run.uid not in self.late_runs]
+        claim(not theirs, f"{target} freed while its run exists")
         name = execution.status.run_name
         alone = not any(run.name == name for run in self.runs())  # pods of a foreign run would look the same
         claim(
@@ -382,7 +388,12 @@ class Checks:
         began = self.restore_began
         for run in self.runs():
             execution = self.living(run.execution_uid)
-            if execution is None or began is None or run.created_at >= began or execution.deleted_at:
+            if (
+                execution is None
+                or began is None
+                or self.made.get(run.uid, run.created_at) >= began
+                or execution.deleted_at
+            ):
                 continue
             hold = self.room.holds.get(execution.spec.target)
             right = hold is not None and hold.uid == execution.uid

@@ -111,10 +111,19 @@ class World:
         self.tekton = ModelTekton(self.cluster, NAMESPACE, self.rng, self.now)
         self.storage = ModelStorage()
         self.checks = Checks(
-            self.cluster, self.tekton, self.storage, self.room, POLICY, self.now, self._writer, self._stalled
+            self.cluster,
+            self.tekton,
+            self.storage,
+            self.room,
+            POLICY,
+            self.now,
+            self._writer,
+            self._stalled,
+            self._task_began,
         )
         self._asked: dict[str, int] = {}
         self._asking: dict[str, str] = {}
+        self._began: dict[str, datetime] = {}
         self.messages: list[Message] = []
         self._next_tick = {name: START_US + period * SECOND for name, period in TICKS}
         self.workers = [Actor(f"w{number}", self._around) for number in range(workers)]
@@ -164,7 +173,7 @@ class World:
             runs=ClusterRuns(cluster, NAMESPACE),
             audit=audit,
             metrics=metrics,
-            surroundings=ClusterSurroundings(),
+            surroundings=ClusterSurroundings(cluster, "system"),
         )
 
     def send(self, name: str, *, args: tuple[str, ...], countdown: float | None, queue: str | None, **_: Any) -> None:
@@ -237,6 +246,10 @@ class World:
         """Return how long the call under way was on its way."""
         asked = self.time_us if self.actor is None else self._asked[self.actor.name]
         return timedelta(microseconds=self.time_us - asked)
+
+    def _task_began(self) -> datetime:
+        """Return when the task of the call under way began."""
+        return self.now() if self.actor is None else self._began.get(self.actor.name, self.now())
 
     # -- the scheduler
 
@@ -332,6 +345,7 @@ class World:
         if message.until is not None and message.until < self.time_us:
             return
         self.say(f"{worker.name}: <- {message.task} {message.argument}")
+        self._began[worker.name] = self.now()
         worker.begin(f"{message.task} {message.argument}", lambda: self._work(worker, message))
 
     def _work(self, worker: Actor, message: Message) -> None:

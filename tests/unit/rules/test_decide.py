@@ -116,7 +116,8 @@ def test_engine_that_is_not_there_is_waited_for_without_taking_the_target() -> N
     absent = seen(engine_available=False)
     status = status_of(decide(asked, absent, NOW, policy=POLICY))
     assert (status.phase, status.reason) == (Phase.PENDING, WaitReason.ENGINE_UNAVAILABLE)
-    assert decide(execution(status, spec=spec(engine=Engine.JOB)), absent, NOW, policy=POLICY) == ()
+    again = decide(execution(status, spec=spec(engine=Engine.JOB)), absent, NOW, policy=POLICY)
+    assert again == (WakeAt(NOW + timedelta(seconds=30)), LeaveLine())
 
 
 def test_busy_target_makes_it_wait_visibly() -> None:
