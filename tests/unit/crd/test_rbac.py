@@ -33,10 +33,12 @@ def test_everywhere_only_executions_and_events() -> None:
         ("kubernaut.ai", "workflowexecutions/status"): {"get", "patch"},
         ("kubernaut.ai", "workflowexecutions/finalizers"): {"update"},
         ("", "events"): {"create"},
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies"): {"get"},
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"): {"get"},
     }
 
 
-def test_in_its_own_namespaces_runs_and_the_lease() -> None:
+def test_in_its_own_namespaces_runs_the_lease_and_the_freeze() -> None:
     assert granted("Role") == {
         ("tekton.dev", "pipelineruns"): {"get", "list", "watch", "create", "patch", "delete"},
         ("tekton.dev", "taskruns"): {"get", "list", "watch"},
@@ -44,6 +46,7 @@ def test_in_its_own_namespaces_runs_and_the_lease() -> None:
         ("", "pods"): {"get", "list"},
         ("", "events"): {"list"},
         ("coordination.k8s.io", "leases"): {"create", "get", "update", "patch"},
+        ("", "configmaps"): {"get", "list", "watch", "patch"},
     }
 
 
