@@ -1,4 +1,4 @@
-"""Cancel, pass by pass, on a real API server: in line, before the run, while it goes on, and one that does not answer."""
+"""Cancel, pass by pass, on a real API server: in line, before the run, during it, and a run that does not answer."""
 
 from __future__ import annotations
 
