@@ -32,7 +32,7 @@ def test_in_line_it_ends_at_once_and_leaves(world: World) -> None:
     assert (status.phase, status.queue, status.failure and status.failure.message) == (Phase.FAILED, None, MESSAGE)
     assert facts(world, second) == [FactType.QUEUED, FactType.CANCELLED, FactType.FAILED]
     world.make_pass(second)
-    assert world.parts.holds.first_in_line("ns/deployment/line") is None
+    assert world.parts.holds.line("ns/deployment/line") == []
     assert world.run_of(first) is not None
     assert {"Cancelled", "WorkflowFailed"} <= set(world.events_of(second))
 
