@@ -27,7 +27,6 @@ LEGAL = {
 READ: dict[str, Callable[[Document], Run]] = {"pipelineruns": read_run, "jobs": read_job}
 FORCE = "operator"
 STALL = timedelta(seconds=15)
-FORGOTTEN = timedelta(seconds=150)
 AUDIT_GRACE = timedelta(seconds=30)
 
 
@@ -66,6 +65,7 @@ class Checks:
     restore_began: datetime | None = None
     bared: set[str] = field(default_factory=set)
     run_ended: dict[str, datetime] = field(default_factory=dict)
+    resynced_at: datetime = datetime(1970, 1, 2, tzinfo=UTC)
     on_its_way: Callable[[Key], bool] = lambda key: False
 
     def __post_init__(self) -> None:
@@ -364,10 +364,10 @@ class Checks:
     def _nobody_is_forgotten(self) -> None:
         """A Running execution whose run has ended is due, under way, or known to the watcher: no resync is needed.
 
-        Except when Redis came back empty: what was due is lost until the resync after it.
+        Except when Redis came back empty: what was due is lost until a resync that began after it has ended.
         """
         now = self.now()
-        if not self.room.epoch or now < self.wiped_at + FORGOTTEN:
+        if not self.room.epoch or self.resynced_at <= self.wiped_at:
             return
         runs = {run.execution_uid: run for run in self.runs()}
         for e in self.executions():

@@ -23,6 +23,7 @@ from tasks.passes import act, reconcile
 from tests.unit.model.api_server import ModelCluster
 from tests.unit.model.room import ModelQueue
 from tests.unit.model.room_holds import ModelHolds
+from tests.unit.model.world import Disturbance
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Mutation:
     old: str
     new: str
     eager: tuple[str, ...] = ()
+    chaos: Disturbance | None = None
 
     @contextmanager
     def planted(self) -> Iterator[None]:
@@ -147,6 +149,7 @@ MUTATIONS = (
         "start",
         "(WakeAt(now),) if run.succeeded",
         "() if run.succeeded",
+        chaos=Disturbance(crash=0.03),
     ),
     Mutation("an orphan gets no cooldown", begin, "_behind_orphan", "now < rested", "rested < now < rested"),
     Mutation(

@@ -357,7 +357,9 @@ class World:
                 case "workflowexecution.sweep":
                     upkeep.sweep(parts)
                 case "workflowexecution.resync":
+                    began = self.now()
                     upkeep.resync(parts)
+                    self.checks.resynced_at = max(self.checks.resynced_at, began)
                 case "audit.flush":
                     auditing.flush(parts)
         except Transient as fault:
