@@ -84,7 +84,7 @@ def test_fail_at_a_busy_target_ends_with_the_words_of_the_contract(world: World)
     assert failure is not None
     for words in ("Race condition", "PipelineRun", run.name, "already exists"):
         assert words in failure.message
-    assert world.parts.runs.get(run.name) == run
+    assert world.run_of(running) == run
 
 
 def test_policy_is_followed_when_the_run_of_another_stands_in_the_way(world: World) -> None:
