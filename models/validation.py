@@ -11,6 +11,9 @@ from models.target import InvalidTarget, Target
 RESERVED_PARAMETERS = frozenset({"TARGET_RESOURCE"})
 _ENVIRONMENT_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 """What every supported API server takes as the name of a variable (core/v1 EnvVar); newer ones take more."""
+LARGEST_SPEC = 1024 * 1024
+"""Bytes. etcd takes 1.5 MiB: the rest is for metadata and for a status that must still be written at the end."""
+
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -31,7 +34,7 @@ def find_fault(spec: Spec) -> str | None:
     if spec.engine is Engine.JOB and (nameless := _no_variables(spec)):
         allowed = "expected letters, digits, '-', '_' and '.', and no digit first, for a job gets them as variables"
         return f"spec.parameters names {', '.join(nameless)[:200]}: {allowed}"
-    return _fault_of_timeout(spec.timeout) or _fault_of_digest(spec.digest)
+    return _fault_of_timeout(spec.timeout) or _fault_of_digest(spec.digest) or _fault_of_size(spec)
 
 
 def _no_variables(spec: Spec) -> list[str]:
@@ -54,3 +57,14 @@ def _fault_of_digest(text: str) -> str | None:
     if not text or _DIGEST.fullmatch(text):
         return None
     return f"spec.workflowRef.containerDigest is {text[:80]!r}: expected sha256: and 64 hexadecimal digits"
+
+
+def too_large(spec: Spec) -> bool:
+    """Say whether so little room is left in the object that nothing must be begun with it, not even a finalizer."""
+    return spec.size > LARGEST_SPEC
+
+
+def _fault_of_size(spec: Spec) -> str | None:
+    if not too_large(spec):
+        return None
+    return f"spec takes {spec.size} bytes: at most {LARGEST_SPEC}, so that its status still fits into the object"

@@ -27,7 +27,7 @@ from models.rules.waiting import wait_for_orphan, wait_for_remains
 from models.rules.writing import keep
 from models.run import Ownership, Run
 from models.status import FailureReason
-from models.validation import find_fault
+from models.validation import find_fault, too_large
 
 GATE_WAIT = timedelta(seconds=2)
 DELETION_WAIT = timedelta(seconds=5)
@@ -36,7 +36,7 @@ REMAINS_WAIT = timedelta(milliseconds=500)
 
 def begin(execution: Execution, observed: Observed, now: datetime, policy: Policy, jitter: float) -> tuple[Action, ...]:
     """Decide for an execution that has not started."""
-    if not execution.guarded:
+    if not execution.guarded and not too_large(execution.spec):
         return (AddFinalizer(),)
     fault = find_fault(execution.spec)
     if fault is not None:

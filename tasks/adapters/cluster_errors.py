@@ -15,6 +15,9 @@ import orjson
 from models.errors import Conflict, ExecutorError, Permanent, Transient
 
 MESSAGE_MAX = 500
+_TOO_LARGE = ("etcdserver: request is too large", "trying to send message larger than max")
+"""What etcd and its client say of an object above 1.5 MiB; the API server passes it on as a 500 without a reason."""
+
 _SECRET = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}|(?<=//)[^/@\s]+@")
 
 
@@ -65,6 +68,8 @@ def status_error(
         return _absence(request, status, message)
     if code == 410 or _too_large_version(status):
         return Expired(message)
+    if any(words in message for words in _TOO_LARGE):
+        return Permanent(message, reason="RequestEntityTooLarge")
     if code in (401, 408, 425, 429) or code >= 500:
         return Transient(message, retry_after or _retry_after({}, status))
     return Permanent(message, reason=reason or f"HTTP{code}")

@@ -42,7 +42,7 @@ from models.retell import retold
 from models.run import Ownership, Run
 from models.status import Fact, Phase
 from models.target import run_name
-from tasks.adapters.cluster_errors import AlreadyExists, ResourceAbsent
+from tasks.adapters.cluster_errors import AlreadyExists, ResourceAbsent, clean
 from tasks.passes.observe import look_behind, owner_lives, remains
 from tasks.passes.telling import events_first, tell
 from tasks.ports import HOLD_TRUST, Clock, Ports
@@ -70,6 +70,7 @@ class Act:
     claimed_until: datetime
     wake_at: datetime | None = None
     written: frozenset[Fact] = frozenset()
+    told_trouble: bool = False
 
     @property
     def _target(self) -> str:
@@ -78,6 +79,17 @@ class Act:
     @property
     def _owner(self) -> Owner:
         return Owner(self.execution.uid, self.execution.key, self.execution.created_at)
+
+    def tell_trouble(self, trouble: Exception) -> None:
+        """Say once that passes of this execution do not get through; the status, which may be at fault, stays as it is.
+
+        Attempt 0, so that it is not taken for the Event of an end.
+        """
+        if not self.told_trouble:
+            words = (
+                f"cannot be worked on, tried again with growing delay: {clean(str(trouble)) or type(trouble).__name__}"
+            )
+            self._emit(EmitEvent(EventReason.FAILED, words, 0))
 
     def all(self, actions: Sequence[Action]) -> bool:
         """Carry out the actions; say whether something was learnt that needs a new decision."""
@@ -225,6 +237,7 @@ class Act:
         except Permanent as refused:
             words = f"run {run_name(self._target)} could not be deleted: {refused}"
             self._emit(EmitEvent(EventReason.CLEANUP_FAILED, words, max(self.execution.status.attempt, 1)))
+            self.told_trouble = True
             raise
         now = self.clock.now()
         left_behind = remains(self.execution, self.observed.hold, left, now, self.policy, self.ports)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from models.decide import decide
+from models.errors import Conflict, Transient
 from models.keys import Key
 from models.policy import Policy
 from tasks import clock
@@ -56,8 +57,18 @@ def run_pass(
         return None
     now = pass_clock.now()
     act = Act(execution, observe(execution, now, policy, ports), policy, ports, pass_clock, now, started_at + claim)
+    try:
+        return _go_round(act, now, policy, draw_jitter)
+    except (Transient, Conflict):
+        raise
+    except Exception as trouble:
+        act.tell_trouble(trouble)
+        raise
+
+
+def _go_round(act: Act, now: datetime, policy: Policy, draw_jitter: Callable[[], float]) -> datetime | None:
     for _ in range(MAX_DECISIONS):
         actions = decide(act.execution, act.observed, now, policy=policy, jitter=draw_jitter())
         if not act.all(actions):
             return act.wake_at
-    raise RuntimeError(f"{key}: no end after {MAX_DECISIONS} decisions, last: {actions}")
+    raise RuntimeError(f"{act.execution.key}: no end after {MAX_DECISIONS} decisions, last: {actions}")
