@@ -28,6 +28,7 @@ STUCK = frozenset(
 them: it becomes ImagePullBackOff when it lasts."""
 FAILED_CREATE = "FailedCreate"
 """Reason of the Job controller's Kubernetes Event when the API server refuses a pod."""
+NEVER_STARTS = STUCK | {FAILED_CREATE}
 
 
 def read_job(document: Mapping[str, Any]) -> Run:
@@ -48,8 +49,7 @@ def read_job(document: Mapping[str, Any]) -> Run:
         succeeded=succeeded,
         reason=reason,
         message=message,
-        # Without a pod there was no start, whatever startTime says: it is when the controller saw the Job first.
-        started_at=read_instant(status.get("startTime")) if _had_pods(status) else None,
+        started_at=None if _never_had_pods(succeeded, reason, status) else read_instant(status.get("startTime")),
         ended_at=read_instant(ended),
         total_tasks=1,
         task_names=(CONTAINER,),
@@ -73,10 +73,11 @@ def _outcome(job: Mapping[str, Any], stopped: str | None) -> tuple[bool | None, 
     return None, "", "", None
 
 
-def _had_pods(status: Mapping[str, Any]) -> bool:
+def _never_had_pods(succeeded: bool | None, reason: str, status: Mapping[str, Any]) -> bool:
+    """Say whether a Job met its deadline without a pod: startTime is only when its controller saw it first."""
     counted = status.get("uncountedTerminatedPods") or {}
-    numbers = (status.get(name) for name in ("active", "ready", "terminating", "succeeded", "failed"))
-    return any(numbers) or any(counted.values())
+    pods = any(status.get(name) for name in ("active", "ready", "terminating", "succeeded", "failed"))
+    return succeeded is False and reason == "DeadlineExceeded" and not pods and not any(counted.values())
 
 
 def read_job_pods(documents: Iterable[Mapping[str, Any]], run: Run) -> tuple[TaskRun, ...]:

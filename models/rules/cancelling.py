@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from models.actions import Action, CancelRun, DeleteRun, EmitEvent, EventReason, TakeTarget, WakeAt
 from models.duration import format_duration
 from models.execution import Engine, Execution
-from models.failure import had_started, task_started
+from models.failure import had_started
 from models.hold import Free, Mine
 from models.names import ASK_CANCEL
 from models.observed import Observed
@@ -66,7 +66,7 @@ def cancel_running(execution: Execution, observed: Observed, now: datetime, poli
     if now >= over:
         return _end(execution, observed, run, now, policy) if run.deleting else (DeleteRun(run.uid),)
     if not run.cancelling and not run.deleting:
-        begun = any(task_started(task) for task in observed.task_runs)
+        begun = any(task.started for task in observed.task_runs)
         return (CancelRun(run.uid, BEGUN if begun else UNBEGUN),)
     return keep(execution, observed, now, WakeAt(over))
 
@@ -125,7 +125,7 @@ def _started(execution: Execution, observed: Observed, run: Run | None) -> bool:
     if run is not None and run.engine is Engine.JOB and run.succeeded is False and not observed.task_runs:
         return f"{run.reason}: {run.message}" != UNBEGUN
     if run is None:
-        return not observed.task_runs or any(task_started(task) for task in observed.task_runs)
+        return not observed.task_runs or any(task.started for task in observed.task_runs)
     if run.engine is Engine.TEKTON and run.total_tasks == 0 and not observed.task_runs:
         return False  # Tekton never resolved the pipeline, so it made no TaskRun
     return had_started(run, observed.task_runs)

@@ -10,6 +10,7 @@ from models.actions import Action, CancelRun, TakeTarget, WakeAt
 from models.execution import Execution
 from models.failure import explain_failure
 from models.hold import Busy, Free, GateClosed, Mine
+from models.job import NEVER_STARTS
 from models.observed import Observed
 from models.policy import Policy
 from models.rules.begin import DELETION_WAIT, GATE_WAIT, create_or_adopt
@@ -55,7 +56,7 @@ def follow(
 
 def _while_going(execution: Execution, observed: Observed, run: Run, now: datetime) -> tuple[Action, ...]:
     """Wait for the run's end, and stop a Job whose pod can never start: it would wait until its deadline."""
-    stuck = next((task for task in observed.task_runs if task.succeeded is False), None)
+    stuck = next((task for task in observed.task_runs if task.reason in NEVER_STARTS), None)
     if run.waits_for_pod and stuck is not None and not any(task.started for task in observed.task_runs):
         return (CancelRun(run.uid, f"{stuck.reason}: {stuck.message}"),)
     return (*_progress(execution, observed, run, now), *look_for_pod(run, now))

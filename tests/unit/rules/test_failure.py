@@ -2,61 +2,195 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
-from models.failure import explain_failure, had_started, refusal
-from models.run import Step, TaskRun
-from models.status import FailureReason
-from tests.unit.rules.builders import NOW, failed, failed_task
+from models.execution import Engine
+from models.failure import explain_failure, refusal
+from models.run import Run, Step, TaskRun, read_run, read_task_runs
+from models.status import FailureDetails, FailureReason
+from tests.unit.rules.builders import NOW, failed
 
 Reason = FailureReason
 
 
-@pytest.mark.parametrize(
-    ("task_reason", "step", "expected", "started"),
-    [
-        ("StepFailed", Step(name="act", exit_code=1, reason="Error"), Reason.TASK_FAILED, True),
-        ("StepOOM", Step(name="act", exit_code=137, reason="OOMKilled"), Reason.OOM_KILLED, True),
-        ("Failed", Step(name="act", exit_code=137, reason="OOMKilled"), Reason.OOM_KILLED, True),
-        ("TaskRunTimeout", Step(name="act", exit_code=1, reason="TaskRunTimeout"), Reason.DEADLINE_EXCEEDED, True),
-        ("TaskRunImagePullFailed", Step(name="act", exit_code=1), Reason.IMAGE_PULL_BACK_OFF, False),
-        ("PodCreationFailed", None, Reason.CONFIGURATION_ERROR, False),
-        ("CreateContainerConfigError", None, Reason.CONFIGURATION_ERROR, False),
-        ("PodAdmissionFailed", None, Reason.FORBIDDEN, False),
-        ("PodEvicted", Step(name="act", running=True), Reason.RESOURCE_EXHAUSTED, True),
-        ("ExceededResourceQuota", None, Reason.RESOURCE_EXHAUSTED, False),
-        ("TaskRunResolutionFailed", None, Reason.CONFIGURATION_ERROR, False),
-        ("SomethingNew", Step(name="act", exit_code=2), Reason.UNKNOWN, True),
-    ],
-)
-def test_failed_task_run(task_reason: str, step: Step | None, expected: FailureReason, started: bool) -> None:
-    steps = () if step is None else (step,)
-    task = TaskRun(name="t", pipeline_task="act", index=0, succeeded=False, reason=task_reason, steps=steps)
-    details = explain_failure(failed(), [task], NOW)
-    assert (details.reason, details.started) == (expected, started)
-    assert details.summary.endswith(".")
+RAN = Step(name="act", exit_code=1, reason="Error")
+KILLED = Step(name="act", exit_code=137, reason="OOMKilled")
+DECLARED = Step(name="act", exit_code=1, reason="TaskRunImagePullFailed", container=False)
+"""Tekton declares a step terminated with its pod, whether or not its container ever was alive."""
+WAITING = Step(name="act", reason="ImagePullBackOff")
+ALIVE = Step(name="act", running=True)
+SIDECAR = Step(name="proxy", exit_code=137, reason="OOMKilled")
+TIMED_OUT = '"step-act" exited because the step exceeded the specified timeout limit'
 
 
-@pytest.mark.parametrize("reason", ["CouldntGetPipeline", "ParameterMissing", "PipelineInvalidGraph"])
-def test_refused_before_any_task(reason: str) -> None:
-    details = explain_failure(failed(reason, message="manifest unknown"), [], NOW)
-    assert (details.reason, details.started) == (FailureReason.CONFIGURATION_ERROR, False)
-    assert "manifest unknown" in details.summary
+def task(reason: str, *steps: Step, **changes: Any) -> TaskRun:
+    plain = TaskRun(name="t", pipeline_task="act", index=0, succeeded=False, reason=reason, steps=steps)
+    return replace(plain, **changes)
 
 
-def test_timeout_of_the_run() -> None:
-    cancelled = failed_task("TaskRunCancelled", exit_code=1)
-    details = explain_failure(failed("PipelineRunTimeout"), [cancelled], NOW)
-    assert (details.reason, details.started) == (FailureReason.DEADLINE_EXCEEDED, True)
+# Every row of what Tekton's controller says of a TaskRun that failed, and whether a task had started by then.
+TASK_RUNS = [
+    (task("StepFailed", RAN), Reason.TASK_FAILED, True),
+    (task("StepFailed", KILLED), Reason.OOM_KILLED, True),
+    (task("StepFailed", RAN, message=TIMED_OUT), Reason.DEADLINE_EXCEEDED, True),
+    (task("StepOOM", KILLED), Reason.OOM_KILLED, True),
+    (task("Failed", KILLED), Reason.OOM_KILLED, True),
+    (task("Failed", RAN), Reason.TASK_FAILED, True),
+    (task("Failed"), Reason.TASK_FAILED, False),
+    (task("SidecarOOM", ALIVE, sidecars=(SIDECAR,)), Reason.OOM_KILLED, True),
+    (task("SidecarOOM", sidecars=(SIDECAR,)), Reason.OOM_KILLED, False),
+    (task("SidecarFailed", RAN, sidecars=(replace(SIDECAR, reason="Error"),)), Reason.TASK_FAILED, True),
+    (task("InitContainerOOM", message="init container failed, prepare"), Reason.OOM_KILLED, False),
+    (task("InitContainerFailed", message="init container failed, prepare"), Reason.TASK_FAILED, False),
+    (task("PodEvicted", ALIVE), Reason.RESOURCE_EXHAUSTED, True),
+    (task("PodEvicted"), Reason.RESOURCE_EXHAUSTED, False),
+    (task("TaskRunImagePullFailed", DECLARED), Reason.IMAGE_PULL_BACK_OFF, False),
+    (task("TaskRunImagePullFailed", RAN, DECLARED), Reason.IMAGE_PULL_BACK_OFF, True),
+    (task("PullImageFailed", WAITING), Reason.IMAGE_PULL_BACK_OFF, False),
+    (task("CreateContainerConfigError", WAITING), Reason.CONFIGURATION_ERROR, False),
+    (task("PodCreationFailed"), Reason.CONFIGURATION_ERROR, False),
+    (task("PodAdmissionFailed"), Reason.FORBIDDEN, False),
+    (task("ExceededNodeResources"), Reason.RESOURCE_EXHAUSTED, False),
+    (task("ExceededResourceQuota"), Reason.RESOURCE_EXHAUSTED, False),
+    (task("TaskRunTimeout", replace(RAN, reason="TaskRunTimeout")), Reason.DEADLINE_EXCEEDED, True),
+    (task("TaskRunTimeout", DECLARED), Reason.DEADLINE_EXCEEDED, False),
+    (task("TaskRunResultLargerThanAllowedLimit", replace(RAN, exit_code=0)), Reason.TASK_FAILED, True),
+    (task("TaskRunResolutionFailed"), Reason.CONFIGURATION_ERROR, False),
+    (task("TaskRunValidationFailed"), Reason.CONFIGURATION_ERROR, False),
+    (task("SomethingNew", RAN), Reason.TASK_FAILED, True),
+    (task("SomethingNew"), Reason.UNKNOWN, False),
+    (task("SomethingNew", message="the node said: out of memory"), Reason.OOM_KILLED, False),
+]
+
+# What the kubelet says of the pod of a Job that failed.
+PODS = [
+    (task("Error", RAN), "BackoffLimitExceeded", Reason.TASK_FAILED, True),
+    (task("OOMKilled", KILLED), "BackoffLimitExceeded", Reason.OOM_KILLED, True),
+    (task("Error", RAN), "PodFailurePolicy", Reason.TASK_FAILED, True),
+    (task("Error", replace(RAN, exit_code=143)), "DeadlineExceeded", Reason.DEADLINE_EXCEEDED, True),
+    (task("DeadlineExceeded", RAN), "BackoffLimitExceeded", Reason.DEADLINE_EXCEEDED, True),
+    (task("Evicted", RAN), "BackoffLimitExceeded", Reason.RESOURCE_EXHAUSTED, True),
+    (task("Evicted"), "BackoffLimitExceeded", Reason.RESOURCE_EXHAUSTED, False),
+    (task("OutOfcpu"), "BackoffLimitExceeded", Reason.RESOURCE_EXHAUSTED, False),
+    (task("Unschedulable", succeeded=None), "DeadlineExceeded", Reason.RESOURCE_EXHAUSTED, False),
+    (task("ErrImagePull", WAITING, succeeded=None), "DeadlineExceeded", Reason.IMAGE_PULL_BACK_OFF, False),
+    (task("ImagePullBackOff", WAITING), "ImagePullBackOff", Reason.IMAGE_PULL_BACK_OFF, False),
+    (task("InvalidImageName", WAITING), "InvalidImageName", Reason.IMAGE_PULL_BACK_OFF, False),
+    (task("CreateContainerConfigError", WAITING), "CreateContainerConfigError", Reason.CONFIGURATION_ERROR, False),
+    (task("CreateContainerError", WAITING), "CreateContainerError", Reason.CONFIGURATION_ERROR, False),
+    (task("StartError", replace(RAN, exit_code=128, reason="StartError")), "", Reason.CONFIGURATION_ERROR, False),
+    (task("FailedCreate", message='pods "x" is forbidden: exceeded quota: few'), "", Reason.RESOURCE_EXHAUSTED, False),
+    (task("FailedCreate", message='pods "x" is forbidden: violates PodSecurity'), "", Reason.FORBIDDEN, False),
+    (
+        task("FailedCreate", message='pods "x" is forbidden: error looking up service account runs/who'),
+        "",
+        Reason.CONFIGURATION_ERROR,
+        False,
+    ),
+]
+
+# Every reason with which a PipelineRun or a Job ends with False, where no task can be read.
+BEFORE = [
+    *("CouldntGetPipeline", "CouldntGetTask", "ParameterMissing", "ParameterTypeMismatch", "InvalidParamValue"),
+    *("ObjectParameterMissKeys", "ParamArrayIndexingInvalid", "InvalidWorkspaceBindings", "InvalidTaskRunSpecs"),
+    *("InvalidPipelineResourceBindings", "PipelineInvalidGraph", "InvalidMatrixParameterTypes"),
+    *("InvalidTaskResultReference", "InvalidPipelineResultReference", "CouldntGetPipelineResult"),
+    *("RequiredWorkspaceMarkedOptional", "ResourceVerificationFailed", "CELEvaluationFailed"),
+]
+RUNS = [
+    *((failed(reason), Reason.CONFIGURATION_ERROR, False) for reason in BEFORE),
+    (failed("Failed"), Reason.UNKNOWN, True),
+    (failed("Failed", started_at=None), Reason.UNKNOWN, False),
+    (failed("Cancelled"), Reason.UNKNOWN, True),
+    (failed("PipelineRunTimeout"), Reason.DEADLINE_EXCEEDED, True),
+    (failed("CreateRunFailed", message="taskruns is forbidden: exceeded quota"), Reason.RESOURCE_EXHAUSTED, True),
+    (failed("CreateRunFailed", message="User x is forbidden"), Reason.FORBIDDEN, True),
+    (failed("PipelineValidationFailed"), Reason.CONFIGURATION_ERROR, True),
+    (failed("DeadlineExceeded"), Reason.DEADLINE_EXCEEDED, True),
+    (failed("DeadlineExceeded", started_at=None), Reason.DEADLINE_EXCEEDED, False),
+    (failed("BackoffLimitExceeded"), Reason.UNKNOWN, True),
+    (failed("ImagePullBackOff"), Reason.IMAGE_PULL_BACK_OFF, False),
+    (failed("FailedCreate", message="exceeded quota: few"), Reason.RESOURCE_EXHAUSTED, False),
+    (failed("Failed", message="context deadline exceeded"), Reason.DEADLINE_EXCEEDED, True),
+    (failed("Failed", message="Back-off pulling image x"), Reason.IMAGE_PULL_BACK_OFF, True),
+    (failed("Failed", message="the zoom was forbiddenly timed"), Reason.UNKNOWN, True),
+]
 
 
-def test_unknown_past_counts_as_started() -> None:
-    assert had_started(failed("Failed"), []) is True
+def told(details: FailureDetails) -> tuple[FailureReason, bool]:
+    assert details.summary.endswith(("not touched.", "anything else is run on it."))
+    return details.reason, details.started
 
 
-def test_a_word_inside_another_is_no_class() -> None:
-    task = failed_task("StepFailed", message="the zoom level was wrong")
-    assert explain_failure(failed(message="zoom"), [task], NOW).reason is FailureReason.TASK_FAILED
+@pytest.mark.parametrize(("culprit", "expected", "started"), TASK_RUNS)
+def test_failed_task_run(culprit: TaskRun, expected: FailureReason, started: bool) -> None:
+    assert told(explain_failure(failed(), [culprit], NOW)) == (expected, started)
+
+
+@pytest.mark.parametrize(("pod", "run_reason", "expected", "started"), PODS)
+def test_failed_pod_of_a_job(pod: TaskRun, run_reason: str, expected: FailureReason, started: bool) -> None:
+    run = failed(run_reason or "BackoffLimitExceeded", engine=Engine.JOB)
+    assert told(explain_failure(run, [pod], NOW)) == (expected, started)
+
+
+@pytest.mark.parametrize(("run", "expected", "started"), RUNS)
+def test_failed_run_without_a_task_to_read(run: Run, expected: FailureReason, started: bool) -> None:
+    assert told(explain_failure(run, [], NOW)) == (expected, started)
+
+
+def test_reason_from_before_the_run_says_nothing_against_a_task_that_acted() -> None:
+    done = task("Succeeded", replace(RAN, exit_code=0), succeeded=True)
+    details = explain_failure(failed("InvalidTaskResultReference"), [done], NOW)
+    assert told(details) == (Reason.CONFIGURATION_ERROR, True)
+
+
+def test_run_that_is_final_before_its_task_names_the_task_that_goes_on() -> None:
+    details = explain_failure(failed("PipelineRunTimeout"), [task("Running", ALIVE, succeeded=None)], NOW)
+    assert told(details) == (Reason.DEADLINE_EXCEEDED, True)
+    assert details.task_name == "act"
+
+
+def test_task_that_failed_goes_before_those_that_were_cut_off() -> None:
+    cut = task("TaskRunCancelled", DECLARED, pipeline_task="other")
+    details = explain_failure(failed(), [cut, task("StepOOM", KILLED, index=1)], NOW)
+    assert (details.task_name, details.task_index, details.reason) == ("act", 1, Reason.OOM_KILLED)
+
+
+def test_details_are_complete() -> None:
+    culprit = task("StepFailed", replace(RAN, exit_code=3, message="no such revision"), index=2, message="exited")
+    details = explain_failure(failed(message="Tasks Completed: 3"), [culprit], NOW)
+    assert details == FailureDetails(
+        reason=Reason.TASK_FAILED,
+        message="Failed: Tasks Completed: 3; task act: StepFailed: exited; step act: no such revision",
+        failed_at=NOW - timedelta(seconds=1),
+        summary="Task 'act', step 'act', failed with exit code 3 (no such revision): its log says why. "
+        "It may have changed the target: look at it before anything else is run on it.",
+        started=True,
+        task_index=2,
+        task_name="act",
+        step_name="act",
+        exit_code=3,
+        run_time="7s",
+    )
+
+
+def test_the_index_is_the_pipelines_and_not_that_of_creation() -> None:
+    run = read_run(
+        {
+            "metadata": {"name": "r", "namespace": "n", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "status": {"pipelineSpec": {"tasks": [{"name": "a"}, {"name": "b"}], "finally": [{"name": "z"}]}},
+        }
+    )
+    documents = [
+        {"metadata": {"name": n, "labels": {"tekton.dev/pipelineRun": "r", "tekton.dev/pipelineTask": n}}}
+        for n in ("z", "b", "unknown")
+    ]
+    found = {task.pipeline_task: task.index for task in read_task_runs(documents, run)}
+    assert found == {"z": 2, "b": 1, "unknown": 1}
 
 
 @pytest.mark.parametrize(
