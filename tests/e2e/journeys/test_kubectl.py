@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.e2e.journeys.conftest import Terminal
+from tests.terminal import Terminal
 from tests.waiting import until
 
 pytestmark = [pytest.mark.real_tekton, pytest.mark.timeout(180)]

@@ -1,0 +1,186 @@
+"""J10, J11 and J14: cancel, freeze, why is it not running, and what would happen."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import yaml
+
+from cli.local import Stack
+from models.freeze import FREEZE_NAME
+from tests.terminal import Terminal
+from tests.waiting import until
+
+pytestmark = pytest.mark.timeout(300)
+TARGET = "shop/deployment/cart"
+
+
+@pytest.fixture(autouse=True)
+def thaw(terminal: Terminal) -> Iterator[None]:
+    yield
+    words = ("-n", "kubernaut-system", "cm", FREEZE_NAME)
+    terminal.kubectl("delete", *words[:2], *words[2:], "--ignore-not-found", "--timeout=60s")
+
+
+def test_cancel_ends_a_run_gently_and_who_waits_at_once(terminal: Terminal) -> None:
+    me = terminal.whoami()
+    terminal.declare("runs", TARGET, "outcome-hang")
+    terminal.declare("waits", TARGET)
+    terminal.reaches("runs", "Running")
+    terminal.shows("waits", "reason", "TargetResourceBusy")
+    assert f"asked by {me}: no longer wanted" in terminal.wfe("cancel", "waits", "--reason", "no longer wanted")
+    waited = terminal.reaches("waits", "Failed")
+    assert f"cancelled by {me}: no longer wanted" in waited["failureDetails"]["message"]
+    assert "completionTime" in waited
+
+    terminal.wfe("cancel", "runs", "--reason", "wrong target")
+    ended = terminal.reaches("runs", "Failed")
+    assert (ended["cancellation"]["by"], ended["cancellation"]["reason"]) == (me, "wrong target")
+    assert f"cancelled by {me}: wrong target" in ended["failureDetails"]["message"]
+    assert f"it was cancelled by {me}: wrong target" in terminal.wfe("why", "runs")
+    assert "Cancelled:" in terminal.wfe("describe", "runs")
+    assert terminal.events("runs").count("Cancelled") == 1
+    assert terminal.told("runs") == ["started", "cancelled", "failed"]
+    assert sorted(terminal.told("waits")) == ["cancelled", "failed", "queued"]
+    story = {event["event_type"]: event for event in terminal.story("runs")}
+    assert (story["workflow.cancelled"]["actor_type"], story["workflow.cancelled"]["actor_id"]) == ("user", me)
+    assert "asked to cancel already" in terminal.wfe("cancel", "runs", "--reason", "again")
+    assert "has ended (Completed)" in cancel_of_an_ended_one(terminal)
+
+
+def cancel_of_an_ended_one(terminal: Terminal) -> str:
+    terminal.declare("done", "shop/deployment/other")
+    terminal.reaches("done", "Completed")
+    return terminal.refused("cancel", "done", "--reason", "late")
+
+
+def test_a_freeze_lets_nothing_start_and_an_unfreeze_goes_on(terminal: Terminal) -> None:
+    me = terminal.whoami()
+    terminal.declare("runs", TARGET, "outcome-success-8s")
+    terminal.reaches("runs", "Running")
+    terminal.wfe("freeze", "--reason", "database migration")
+    assert f"it is frozen already, by {me} since" in terminal.refused("freeze", "--reason", "again")
+    time.sleep(5)  # what the contract promises: in force within this on all workers
+    terminal.declare("waits", "shop/deployment/frozen")
+    frozen = terminal.shows("waits", "reason", "Frozen")
+    assert frozen["phase"] == "Pending"
+    told = terminal.wfe("why", "waits")
+    assert f"everything is frozen by {me} since" in told
+    assert "database migration" in told
+    assert "`wfe unfreeze` lets it start" in told
+    shown = {each["part"]: each["detail"] for each in json.loads(terminal.wfe("status", "-o", "json"))}
+    assert shown["Freeze"].startswith(f"FROZEN by {me} since ")
+    assert shown["Freeze"].endswith("database migration")
+    assert "1 Pending (1 Frozen)" in shown["Executions"]
+    assert json.loads(plan(terminal, "planned", "shop/deployment/third"))[0]["outcome"] == "Waits"
+    terminal.reaches("runs", "Completed")
+    assert terminal.runs_of("waits") == []
+    terminal.wfe("unfreeze")
+    terminal.reaches("waits", "Completed", 15)
+    assert "nothing is frozen" in terminal.refused("unfreeze")
+
+
+def test_what_was_frozen_is_audited(terminal: Terminal, stack: Stack) -> None:
+    terminal.wfe("freeze", "--reason", "audit me")
+    terminal.wfe("unfreeze")
+    words = ("get", "cm", FREEZE_NAME, "-n", "kubernaut-system", "--ignore-not-found")
+    until(lambda: terminal.kubectl(*words) == "", 60, "the freeze is gone", every=0.5)
+    told = terminal.kubectl("get", "--raw", "/version")  # the API server is well meanwhile
+    assert told
+    log = stack.log("watcher").read_text(encoding="utf-8")
+    assert "Traceback" not in log
+
+
+def plan(terminal: Terminal, name: str, target: str, **spec: object) -> str:
+    manifest = terminal.manifest(name, target, **spec)
+    return terminal.wfe("plan", "-f", "-", "-o", "json", stdin=json.dumps(manifest), check=False)
+
+
+def test_plan_says_what_would_happen_and_changes_nothing(terminal: Terminal, stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text(yaml.safe_dump(terminal.manifest("planned", TARGET)), encoding="utf-8")
+    terminal.declare("holder", TARGET, "outcome-success-4s")
+    free = terminal.manifest("free", "shop/deployment/free")
+    terminal.reaches("holder", "Running")
+    terminal.shows("holder", "attempt", 1)
+    before = everything(terminal, stack)
+    held = terminal.wfe("plan", "-f", str(file))
+    assert "default/planned: it waits (TargetResourceBusy): position 1, held by default/holder since" in held
+    assert "Nothing was changed." in held
+    starts = json.loads(terminal.wfe("plan", "-f", "-", "-o", "json", stdin=json.dumps(free)))[0]
+    assert starts["outcome"] == "Starts"
+    assert {check["state"] for check in starts["checks"]} == {"ok"}, starts
+    skipped = json.loads(plan(terminal, "skip", TARGET, executionConfig={"concurrencyPolicy": "Skip"}))[0]
+    assert (skipped["outcome"], skipped["run"]) == ("Skipped", terminal.status("holder")["pipelineRunRef"]["name"])
+    wrong = json.loads(plan(terminal, "wrong", "no-target"))[0]
+    assert wrong["outcome"] == "Fails"
+    assert "ConfigurationError" in wrong["sentence"]
+    refused = json.loads(plan(terminal, "Upper_Case", "shop/deployment/x"))[0]
+    assert refused["outcome"] == "Refused"
+    exists = json.loads(plan(terminal, "holder", "shop/deployment/x"))[0]
+    assert exists["outcome"] == "Exists"
+    after = everything(terminal, stack)
+    assert after == before
+    terminal.reaches("holder", "Completed")
+    rests = json.loads(plan(terminal, "later", TARGET))[0]
+    assert "RecentlyRemediated" in rests["sentence"]
+    assert next(check for check in rests["checks"] if check["name"] == "Target")["detail"].startswith("rests until")
+
+
+def everything(terminal: Terminal, stack: Stack) -> tuple[str, list[str]]:
+    """Return what could have been changed: the objects with their versions, and what Redis knows of targets."""
+    listed = "custom-columns=K:.kind,N:.metadata.name,V:.metadata.resourceVersion"
+    objects = terminal.kubectl("get", "wfe,pipelinerun,job,configmap,sa", "-A", "-o", listed)
+    client = redis.Redis.from_url(stack.redis_url)
+    try:
+        keys = [key.decode() for key in client.keys("*hold*")] + [key.decode() for key in client.keys("*line*")]
+        return objects, sorted(keys)
+    finally:
+        client.close()
+
+
+def test_why_names_each_cause_that_a_stack_can_have(terminal: Terminal, stack: Stack) -> None:
+    terminal.declare("invalid", "nonsense")
+    terminal.reaches("invalid", "Failed")
+    assert "its spec is invalid: spec.targetResource" in terminal.wfe("why", "invalid")
+    terminal.declare("job", "shop/deployment/job")
+    terminal.reaches("job", "Completed")
+    assert "it completed" in terminal.wfe("why", "job")
+    terminal.declare("held", TARGET, "outcome-hang")
+    terminal.reaches("held", "Running")
+    terminal.kubectl("patch", "wfe", "held", "--type=json", "-p", _KEEP)
+    terminal.kubectl("delete", "wfe", "held", "--wait=false")
+    until(lambda: "we are done with it" in terminal.wfe("why", "held"), 30, "only the other's finalizer keeps it")
+    assert "ask whoever owns the finalizer example.com/keep" in terminal.wfe("why", "held")
+    terminal.kubectl("patch", "wfe", "held", "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+
+
+_KEEP = '[{"op": "add", "path": "/metadata/finalizers/-", "value": "example.com/keep"}]'
+
+
+def test_one_person_does_not_sign_for_another(terminal: Terminal) -> None:
+    terminal.declare("one", TARGET, "outcome-hang")
+    terminal.reaches("one", "Running")
+    refused = terminal.kubectl("annotate", "wfe", "one", "kubernaut.ai/cancel=x", check=False)
+    assert "asking needs your signature" in refused
+    other = ("--as", "alice", "--as-group", "system:masters", "annotate", "wfe", "one")
+    terminal.kubectl(*other, "kubernaut.ai/unlock=later", "kubernaut.ai/requested-by=alice")
+    said = terminal.refused("cancel", "one", "--reason", "mine")
+    assert "alice has asked to unlock its target (later) and the executor has not answered yet" in said
+    words = said.partition("`kubectl ")[2].partition("`")[0].split()
+    terminal.kubectl(*words)
+    terminal.wfe("cancel", "one", "--reason", "mine")
+    assert terminal.reaches("one", "Failed")["cancellation"]["by"] == terminal.whoami()
+
+
+def test_settings_are_shown_with_where_they_come_from(terminal: Terminal) -> None:
+    rows = {row["key"]: row for row in json.loads(terminal.wfe("config", "show", "-o", "json"))}
+    cooldown = rows["execution.cooldown_period"]
+    assert (cooldown["value"], cooldown["origin"]) == ("4s", "file")
+    assert (rows["execution.namespace"]["origin"], rows["redis.password"]["value"]) == ("default", "")
+    assert "execution.cooldown_period" in terminal.wfe("config", "show")

@@ -1,0 +1,151 @@
+"""A person at a terminal: kubectl and wfe as they are typed, against one stack."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cli.local import Stack
+from devcluster import builds
+from models.names import API_VERSION, KIND
+from tests.waiting import until
+
+SAMPLES = Path(__file__).parents[1] / "docs" / "samples"
+WFE = str(Path(sys.executable).with_name("wfe"))
+RUNS = "kubernaut-workflows"
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """Types commands as a person would, with the environment that `wfe local up` prints."""
+
+    environment: Mapping[str, str]
+    registry: str = "registry.example"
+
+    def kubectl(self, *words: str, stdin: str | None = None, check: bool = True) -> str:
+        return self._type([str(builds.kubectl()), *words], stdin, check)
+
+    def wfe(self, *words: str, check: bool = True, stdin: str | None = None) -> str:
+        return self._type([WFE, *words], stdin, check)
+
+    def _type(self, command: list[str], stdin: str | None, check: bool) -> str:
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, timeout=90, env=dict(self.environment), check=False
+        )
+        assert not check or done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    def refused(self, *words: str, code: int = 1) -> str:
+        """Type a wfe command that has to fail with one clear line, and return that line."""
+        done = subprocess.run(
+            [WFE, *words], capture_output=True, text=True, timeout=90, env=dict(self.environment), check=False
+        )
+        assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), (words, done)
+        return done.stderr
+
+    def apply(self, sample: str, **changes: Any) -> None:
+        """Apply a sample with the registry of this cluster in it; `changes` go into its spec."""
+        document = yaml.safe_load((SAMPLES / sample).read_text(encoding="utf-8"))
+        reference = document["spec"]["workflowRef"]["containerImage"]
+        document["spec"]["workflowRef"]["containerImage"] = reference.replace("127.0.0.1:5000", self.registry)
+        document["spec"] |= changes
+        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(document))
+
+    def declare(self, name: str, target: str, bundle: str = "outcome-success", **spec: Any) -> None:
+        """Apply an execution whose bundle tells a scripted Tekton what to play."""
+        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(self.manifest(name, target, bundle, **spec)))
+
+    def manifest(self, name: str, target: str, bundle: str = "outcome-success", **spec: Any) -> dict[str, Any]:
+        workflow = {"workflowId": "w", "version": "1", "containerImage": f"{self.registry}/{bundle}:v1"}
+        return {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": {"name": name},
+            "spec": {
+                "remediationRequestRef": {"name": f"rr-{target.replace('/', '-')}"},
+                "workflowRef": workflow,
+                "targetResource": target,
+                **spec,
+            },
+        }
+
+    def whoami(self) -> str:
+        """Return the name under which the API server knows this person."""
+        review: dict[str, Any] = json.loads(self.kubectl("auth", "whoami", "-o", "json"))
+        return str(review["status"]["userInfo"]["username"])
+
+    def runs(self) -> list[dict[str, Any]]:
+        found: dict[str, Any] = json.loads(self.kubectl("get", "pipelinerun", "-n", RUNS, "-o", "json"))
+        return list(found["items"])
+
+    def runs_of(self, name: str) -> list[dict[str, Any]]:
+        label = "kubernaut.ai/workflow-execution"
+        return [run for run in self.runs() if run["metadata"]["labels"].get(label) == name]
+
+    def status(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.kubectl("get", "wfe", name, "-o", "json"))
+        status: dict[str, Any] = found.get("status") or {}
+        return status
+
+    def reaches(self, name: str, phase: str, seconds: float = 30) -> dict[str, Any]:
+        return self.shows(name, "phase", phase, seconds)
+
+    def shows(self, name: str, field: str, value: Any, seconds: float = 30) -> dict[str, Any]:
+        """Wait until a field of the status has a value, and return the status."""
+        seen: dict[str, Any] = {}
+
+        def there() -> bool:
+            seen.clear()
+            seen.update(self.status(name))
+            return bool(seen.get(field) == value)
+
+        try:
+            until(there, seconds, f"{name} has {field} {value}", every=0.2)
+        except AssertionError as late:
+            raise AssertionError(f"{late}; its status: {json.dumps(seen)}") from None
+        return seen
+
+    def events(self, name: str) -> list[str]:
+        """Return the reasons of the Kubernetes Events of an execution, oldest first."""
+        words = ("get", "events", "--field-selector", f"involvedObject.name={name}", "-o", "json")
+        items = json.loads(self.kubectl(*words))["items"]
+        return [item["reason"] for item in sorted(items, key=lambda item: int(item["metadata"]["resourceVersion"]))]
+
+    def story(self, name: str) -> list[dict[str, Any]]:
+        """Return the audit events of an execution once all of them are stored, oldest first."""
+        until(lambda: "audit" not in self.status(name), 30, f"the audit of {name} is stored", every=0.2)
+        events: list[dict[str, Any]] = json.loads(self.wfe("audit", name, "-o", "json"))
+        return events
+
+    def told(self, name: str) -> list[str]:
+        """Return what the audit of an execution tells, in one word each."""
+        return [str(event["event_type"]).removeprefix("workflow.") for event in self.story(name)]
+
+    def watch(self, *words: str) -> subprocess.Popen[str]:
+        """Start a command that goes on, with its output in a pipe."""
+        return subprocess.Popen(
+            [str(builds.kubectl()), *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=dict(self.environment),
+        )
+
+
+def sit_down(stack: Stack, registry: str = "registry.example") -> Terminal:
+    """Return a terminal at a stack."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ.get("HOME", "/"),
+        "KUBECONFIG": str(stack.kubeconfig),
+        **{name: os.environ[name] for name in ("WFE_STATE_DIR", "WFE_CACHE_DIR") if name in os.environ},
+    }
+    return Terminal(environment, registry)
