@@ -53,20 +53,20 @@ def test_a_failure_half_way_blocks_until_somebody_clears_it(terminal: Terminal) 
     assert (details["reason"], details["exitCode"], details["wasExecutionFailure"]) == ("TaskFailed", 3, True)
     assert details["failedTaskName"]
     assert details["naturalLanguageSummary"]
-    terminal.declare("next", TARGET)
-    held = terminal.shows("next", "reason", "PreviousExecutionFailed")
+    terminal.declare("follower", TARGET)
+    held = terminal.shows("follower", "reason", "PreviousExecutionFailed")
     message = next(each["message"] for each in held["conditions"] if each["type"] == "ResourceLocked")
     assert "wfe clear" in message
-    assert '`wfe clear broken -n default --reason "…"`' in terminal.wfe("why", "next")
+    assert '`wfe clear broken -n default --reason "…"`' in terminal.wfe("why", "follower")
     assert "it blocks shop/deployment/cart until somebody clears it" in terminal.wfe("why", "broken")
     assert json.loads(terminal.wfe("locks", "-o", "json"))[0]["doing"] == "Blocking"
-    assert "next does not block its target" in terminal.refused("clear", "next", "--reason", "x")
+    assert "follower does not block its target" in terminal.refused("clear", "follower", "--reason", "x")
     assert "blocked by the failed default/broken" in plan_of(terminal)
 
-    assert terminal.status("next")["phase"] == "Pending"
+    assert terminal.status("follower")["phase"] == "Pending"
     me = terminal.whoami()
     assert f"asked by {me}: looked at it" in terminal.wfe("clear", "broken", "--reason", "looked at it")
-    terminal.reaches("next", "Completed")
+    terminal.reaches("follower", "Completed")
     clearance = terminal.status("broken")["blockClearance"]
     assert (clearance["clearedBy"], clearance["clearReason"], clearance["clearMethod"]) == (
         (me, "looked at it", "Annotation")
@@ -78,7 +78,7 @@ def test_a_failure_half_way_blocks_until_somebody_clears_it(terminal: Terminal) 
     events = json.loads(told)
     cleared = next(event for event in events if event["event_type"] == "workflow.block_cleared")
     assert (cleared["actor_type"], cleared["actor_id"]) == ("user", me)
-    assert {event["resource_id"] for event in events} >= {"broken", "next"}
+    assert {event["resource_id"] for event in events} >= {"broken", "follower"}
     assert "BlockCleared" in terminal.events("broken")
     assert "asked to clear its block already" in terminal.wfe("clear", "broken", "--reason", "again")
 
@@ -88,30 +88,30 @@ def plan_of(terminal: Terminal) -> str:
 
 
 def test_a_target_can_be_unlocked_with_its_block_and_cooldown(terminal: Terminal) -> None:
-    terminal.declare("broken", TARGET, "outcome-exit-3-200ms")
-    terminal.reaches("broken", "Failed")
-    terminal.declare("next", TARGET, "outcome-success-3s")
-    terminal.shows("next", "reason", "PreviousExecutionFailed")
+    terminal.declare("locked", TARGET, "outcome-exit-3-200ms")
+    terminal.reaches("locked", "Failed")
+    terminal.declare("unlocked", TARGET, "outcome-success-10s")
+    terminal.shows("unlocked", "reason", "PreviousExecutionFailed")
     terminal.wfe("unlock", TARGET, "--reason", "the deployment is gone anyhow")
-    terminal.reaches("next", "Running")
-    said = terminal.refused("unlock", "next", "--reason", "impatient")
-    assert "has not ended (it is Running); cancel it first: `wfe cancel next -n default" in said
-    unlock = terminal.status("broken")["unlock"]
+    terminal.reaches("unlocked", "Running")
+    said = terminal.refused("unlock", "unlocked", "--reason", "impatient")
+    assert "has not ended (it is Running); cancel it first: `wfe cancel unlocked -n default" in said
+    unlock = terminal.status("locked")["unlock"]
     assert (unlock["by"], unlock["reason"]) == (terminal.whoami(), "the deployment is gone anyhow")
-    assert "Unlocked:" in terminal.wfe("describe", "broken")
-    assert terminal.told("broken") == ["started", "failed", "unlocked"]
-    terminal.reaches("next", "Completed")
+    assert "Unlocked:" in terminal.wfe("describe", "locked")
+    assert terminal.told("locked") == ["started", "failed", "unlocked"]
+    terminal.reaches("unlocked", "Completed")
 
 
 def test_a_run_deleted_by_hand_fails_and_frees_the_target(terminal: Terminal) -> None:
     terminal.declare("robbed", TARGET, "outcome-hang")
     name = terminal.reaches("robbed", "Running")["pipelineRunRef"]["name"]
-    terminal.declare("next", TARGET)
+    terminal.declare("heir", TARGET)
     terminal.kubectl("delete", "pipelinerun", "-n", RUNS, name)
     failed = terminal.reaches("robbed", "Failed")
     assert "deleted externally" in failed["failureDetails"]["message"]
     assert failed["pipelineRunRef"]["name"] == name
-    following = terminal.reaches("next", "Completed")
+    following = terminal.reaches("heir", "Completed")
     assert following["startTime"] > failed["completionTime"]
     assert "deleted externally" in terminal.wfe("audit", "robbed")
     until(lambda: "No target is held." in terminal.wfe("locks"), 30, "the target is free", every=0.5)

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.timeout(300)
 def test_another_worker_goes_on(terminal: Terminal, stack: Stack) -> None:
     names = [f"mid-{number}" for number in range(4)]
     for name in names:
-        terminal.declare(name, f"shop/deployment/{name}", "outcome-success-3s")
+        terminal.declare(name, f"shop/deployment/{name}", "outcome-success-5s")
     for name in names:
         terminal.reaches(name, "Running")
     stack.kill9("worker-1")
@@ -27,7 +27,7 @@ def test_another_worker_goes_on(terminal: Terminal, stack: Stack) -> None:
 
 def test_redis_that_comes_back_empty_loses_nothing(terminal: Terminal, stack: Stack) -> None:
     target = "shop/deployment/kept"
-    terminal.declare("runs", target, "outcome-success-8s")
+    terminal.declare("runs", target, "outcome-success-20s")
     uid = terminal.reaches("runs", "Running") and terminal.runs_of("runs")[0]["metadata"]["uid"]
     terminal.declare("waits", target)
     terminal.shows("waits", "reason", "TargetResourceBusy")
@@ -37,8 +37,8 @@ def test_redis_that_comes_back_empty_loses_nothing(terminal: Terminal, stack: St
     terminal.declare("new", "shop/deployment/new")
     stack.start("redis")
     terminal.reaches("new", "Completed", 60)
-    terminal.reaches("runs", "Completed", 30)
-    second = terminal.reaches("waits", "Completed", 30)
+    terminal.reaches("runs", "Completed", 60)
+    second = terminal.reaches("waits", "Completed", 60)
     assert second["startTime"] > terminal.status("runs")["completionTime"]
     assert [run["metadata"]["uid"] for run in terminal.runs_of("runs")] in ([], [uid])
     for name, told_ in (("runs", ["started", "completed"]), ("waits", ["queued", "started", "completed"])):

@@ -29,7 +29,7 @@ def test_one_remediation_from_apply_to_its_story(terminal: Terminal) -> None:
 
 
 def test_second_request_waits_in_line_and_starts_by_itself(terminal: Terminal) -> None:
-    terminal.declare("first", TARGET, "outcome-success-6s")
+    terminal.declare("first", TARGET, "outcome-success-15s")
     terminal.reaches("first", "Running")
     terminal.declare("second", TARGET)
     waits = terminal.shows("second", "reason", "TargetResourceBusy")
@@ -52,16 +52,16 @@ def test_second_request_waits_in_line_and_starts_by_itself(terminal: Terminal) -
 
 
 def test_who_does_not_want_to_wait_is_skipped_or_fails(terminal: Terminal) -> None:
-    terminal.declare("holder", TARGET, "outcome-success-6s")
+    terminal.declare("holder", TARGET, "outcome-success-15s")
     terminal.reaches("holder", "Running")
     terminal.declare("skips", TARGET, executionConfig={"concurrencyPolicy": "Skip"})
-    terminal.declare("fails", TARGET, executionConfig={"concurrencyPolicy": "Fail"})
+    terminal.declare("loses", TARGET, executionConfig={"concurrencyPolicy": "Fail"})
     skipped = terminal.reaches("skips", "Skipped")
     assert (skipped["reason"], skipped["skipDetails"]["reason"]) == ("ResourceBusy", "ResourceBusy")
     assert skipped["skipDetails"]["conflictingWorkflow"]["name"] == "holder"
     assert "it was skipped (ResourceBusy)" in terminal.wfe("why", "skips")
     assert "Holder:         holder (w)" in terminal.wfe("describe", "skips")
-    lost = terminal.reaches("fails", "Failed")["failureDetails"]["message"]
+    lost = terminal.reaches("loses", "Failed")["failureDetails"]["message"]
     for word in ("Race condition", "PipelineRun", "already exists"):
         assert word in lost
     terminal.reaches("holder", "Completed")
@@ -73,15 +73,15 @@ def test_who_does_not_want_to_wait_is_skipped_or_fails(terminal: Terminal) -> No
 
 
 def test_a_cooldown_is_not_moved_by_restarts(terminal: Terminal, stack: Stack) -> None:
-    terminal.declare("first", TARGET)
-    first = terminal.reaches("first", "Completed")
-    terminal.declare("second", TARGET)
+    terminal.declare("before", TARGET)
+    first = terminal.reaches("before", "Completed")
+    terminal.declare("after", TARGET)
     for part in ("redis", "watcher", "beat", *stack.workers):
         stack.stop(part)
     for part in ("redis", "watcher", "beat", *stack.workers):
         stack.start(part)
-    second = terminal.reaches("second", "Completed", 60)
-    assert terminal.status("first")["completionTime"] == first["completionTime"]
+    second = terminal.reaches("after", "Completed", 60)
+    assert terminal.status("before")["completionTime"] == first["completionTime"]
     assert second["startTime"] >= first["completionTime"]
-    assert len(terminal.runs_of("second")) == 1
-    assert terminal.told("first") == ["started", "completed"]
+    assert len(terminal.runs_of("after")) == 1
+    assert terminal.told("before") == ["started", "completed"]
