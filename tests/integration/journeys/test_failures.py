@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 
 import pytest
@@ -21,7 +22,7 @@ def test_failures_before_any_task_back_off_until_the_limit(terminal: Terminal, s
     assert (first["reason"], first["attempt"]) == ("BackingOff", 1)
     assert first["nextAllowedExecution"]
     told = terminal.wfe("why", "hopeless")
-    assert "attempt 1: its run failed before any task ran" in told
+    assert re.search(r"attempt \d: its run failed before any task ran", told)
     assert "push the bundle" in told
     stack.restart("redis")
     stack.restart("worker-1")
