@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cli.table import short_age
-from models.execution import Engine, Execution
+from models.execution import Execution
 from models.freeze import Freeze
 from models.hold import HoldView
 from models.run import Run, TaskRun
@@ -61,7 +61,7 @@ def words(reason: str, message: str) -> str:
 
 def describe_run(execution: Execution, world: World) -> str:
     """Return the command that shows the run."""
-    kind = "pipelinerun" if execution.spec.engine is Engine.TEKTON else "job"
+    kind = execution.spec.engine.kind.lower()
     return f"`kubectl describe {kind} {execution.status.run_name} -n {world.run_namespace}`"
 
 

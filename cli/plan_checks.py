@@ -12,7 +12,7 @@ from cli.freezing import home_of
 from models.errors import Conflict, ExecutorError, Permanent
 from models.execution import Engine, Execution
 from models.keys import Key
-from models.manifest import pipeline_run
+from models.manifest import run_manifest
 from tasks.adapters import paths
 from tasks.adapters.cluster_errors import AlreadyExists, ResourceAbsent
 
@@ -73,12 +73,12 @@ def surroundings_checks(access: Access, engine: Engine) -> list[Check]:
 
 def run_check(access: Access, execution: Execution) -> Check:
     """Let the API server judge the run itself, with the rights of who asks: quota, admission, webhooks."""
-    manifest = pipeline_run(execution, 1, 1, access.policy)
-    return _asked("Creation", lambda: _dry_run(access, manifest))
+    manifest = run_manifest(execution, 1, 1, access.policy)
+    path = _runs(access, execution.spec.engine)
+    return _asked("Creation", lambda: _dry_run(access, path, manifest))
 
 
-def _dry_run(access: Access, manifest: dict[str, Any]) -> Check:
-    path = paths.pipeline_runs(access.settings.execution.namespace)
+def _dry_run(access: Access, path: str, manifest: dict[str, Any]) -> Check:
     try:
         access.cluster.create(path, manifest, dry_run=True)
     except AlreadyExists:
@@ -88,13 +88,16 @@ def _dry_run(access: Access, manifest: dict[str, Any]) -> Check:
 
 def engine_served(access: Access, engine: Engine) -> bool:
     """Say whether the API server knows the kind of run of an engine."""
-    namespace = access.settings.execution.namespace
-    path = paths.pipeline_runs(namespace) if engine is Engine.TEKTON else paths.jobs(namespace)
     try:
-        access.cluster.list_page(path, limit=1)
+        access.cluster.list_page(_runs(access, engine), limit=1)
     except ResourceAbsent:
         return False
     return True
+
+
+def _runs(access: Access, engine: Engine) -> str:
+    namespace = access.settings.execution.namespace
+    return paths.pipeline_runs(namespace) if engine is Engine.TEKTON else paths.jobs(namespace)
 
 
 def _engine(access: Access, engine: Engine) -> Check:

@@ -28,7 +28,7 @@ from models.observed import Observed
 from models.target import run_name
 from models.validation import find_fault
 from tasks import clock
-from tasks.adapters.runs import TektonRuns
+from tasks.adapters.engines import ClusterRuns
 
 _UID = "00000000-0000-0000-0000-000000000000"
 
@@ -145,8 +145,9 @@ def _target(access: Access, execution: Execution, observed: Observed) -> tuple[C
     except Transient as fault:
         become = Forecast(Outcome.UNKNOWN, "it cannot be said: Redis does not answer, so nothing starts")
         return Check("Target", State.UNKNOWN, str(fault)), become
-    runs = TektonRuns(access.cluster, access.settings.execution.namespace)
-    run = runs.get(run_name(execution.spec.target))
+    runs, engine = ClusterRuns(access.cluster, access.settings.execution.namespace), execution.spec.engine
+    name = run_name(execution.spec.target)
+    run = runs.get(name, engine) or runs.get(name, engine.other)
     owner = access.find(run.execution_key) if run is not None and run.execution_key is not None else None
     seen = replace(
         observed,
@@ -154,8 +155,8 @@ def _target(access: Access, execution: Execution, observed: Observed) -> tuple[C
         holder=access.find(hold.holder) if isinstance(hold, Busy) else None,
         run=run,
         run_owner_lives=owner is not None and run is not None and owner.uid == run.execution_uid,
-        remains=0 if run is not None else runs.remains(run_name(execution.spec.target)),
-        engine_available=engine_served(access, execution.spec.engine),
+        remains=0 if run is not None else runs.remains(name),
+        engine_available=engine_served(access, engine),
     )
     words = target_words(seen, waiting, now, access.policy)
     state = State.OK if words == "free" else State.WAIT

@@ -7,7 +7,7 @@ from typing import assert_never
 from cli.asks import arguments
 from cli.backing_off import backing_off, stuck
 from cli.explanation import Explanation, World, describe_run, span_words, words
-from models.execution import Execution
+from models.execution import Engine, Execution
 from models.hold import Busy, Free, GateClosed, Mine
 from models.instants import format_instant
 from models.names import ASK_CANCEL, REQUESTED_BY
@@ -118,7 +118,8 @@ def _running(execution: Execution, world: World) -> Explanation:
         said += f"; of its task {world.task.pipeline_task} {of_task}"
         waits = stuck(of_task)
     begin = f"it has been running{since}" if not waits else f"it has been running{since}, but {waits}"
-    who = f"of run {world.run.name} {execution.spec.engine.value.capitalize()} says"
+    teller = "Tekton" if execution.spec.engine is Engine.TEKTON else "Kubernetes"
+    who = f"of run {world.run.name} {teller} says"
     return Explanation(f"{begin}; {who} {said}", describe_run(execution, world))
 
 
