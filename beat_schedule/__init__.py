@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-SWEEP_PERIOD: Final = 5.0
+SWEEP_PERIOD: Final = 2.0
 FLUSH_PERIOD: Final = 5.0
 RESYNC_PERIOD: Final = 300.0
 

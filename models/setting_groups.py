@@ -169,10 +169,15 @@ class CelerySettings:
         _MINUTE, _span(_SECOND, 10 * _MINUTE), "Wakes nearer than this are Celery messages, later ones wait in Redis."
     )
     claim: timedelta = _key(
-        25 * _SECOND, _span(_SECOND, 10 * _MINUTE), "How long a pass is believed alive; then another worker takes over."
+        6 * _SECOND,
+        _span(2 * _SECOND, _MINUTE),
+        "How long a pass is believed alive without a sign of life, which its worker gives four times as often; then "
+        "another worker takes over. Much less, and a busy machine loses passes that live.",
     )
     longest_task: timedelta = _key(
-        2 * _MINUTE, _span(_SECOND, _DAY), "The longest any task may take: a resync of a large cluster."
+        2 * _MINUTE,
+        _span(_SECOND, _DAY),
+        "The longest any task may take: a resync of a large cluster. A pass that takes longer is taken for hung.",
     )
     visibility_timeout: timedelta = _key(
         10 * _MINUTE,

@@ -183,17 +183,12 @@ def _read(name: str, value: object) -> object:
 def _check_together(settings: Settings) -> None:
     """Check what one key alone cannot say."""
     celery, backoff = settings.celery, settings.backoff
-    longest_wait = settings.kubernetes.request_timeout + settings.redis.socket_timeout
     needed = celery.horizon + celery.claim + celery.longest_task
     controller = settings.controller
     wrong = {
         "backoff.max_cooldown": (
             backoff.max_cooldown < backoff.base_cooldown,
             f"at least backoff.base_cooldown ({show_duration(backoff.base_cooldown)})",
-        ),
-        "celery.claim": (
-            celery.claim <= longest_wait,
-            f"more than kubernetes.request_timeout + redis.socket_timeout ({show_duration(longest_wait)})",
         ),
         "celery.visibility_timeout": (
             celery.visibility_timeout <= needed,

@@ -16,6 +16,7 @@ from tasks.adapters.datastorage import AuditClient
 from tasks.adapters.engines import ClusterRuns
 from tasks.adapters.executions import ClusterExecutions
 from tasks.adapters.surroundings import ClusterSurroundings
+from tasks.claims import Claims
 from tasks.config import own_namespace
 from tasks.metrics import Metrics
 from tasks.ports import Ports
@@ -33,6 +34,7 @@ class Parts:
     settings: Settings
     policy: Policy
     queue: WorkQueue
+    claims: Claims
     holds: Holds
     outbox: Outbox
     publisher: Publisher
@@ -59,6 +61,7 @@ def build_parts(settings: Settings, celery: Celery, registry: CollectorRegistry)
         settings=settings,
         policy=policy_of(settings),
         queue=queue,
+        claims=Claims(queue, settings.celery.claim, settings.celery.longest_task),
         holds=Holds(client, prefix),
         outbox=Outbox(client, prefix),
         publisher=Publisher(celery, queue),

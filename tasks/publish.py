@@ -29,6 +29,10 @@ class Publisher:
         if wanted:
             self.kick(self._queue.notify(wanted), hot=hot)
 
+    def remind(self, keys: Iterable[Key]) -> None:
+        """Make keys due that nobody asked for: one that backs off from a failure keeps its instant."""
+        self.kick(self._queue.remind(keys))
+
     def kick(self, kicks: Iterable[Kick], *, hot: bool = True) -> None:
         """Send messages for keys that are due already, or will be after a delay."""
         for kick in kicks:

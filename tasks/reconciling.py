@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from functools import partial
 
 from models.errors import Conflict, Permanent, Transient
 from models.keys import Key
 from tasks import clock
+from tasks.adapters.cluster_errors import clean
 from tasks.app import RECONCILE, WAKE, app
 from tasks.parts import Parts, draw_jitter, worker_parts
 from tasks.passes.reconcile import run_pass
@@ -37,16 +39,23 @@ def wake(key: str) -> None:
 
 def run_key(key: Key, parts: Parts) -> None:
     """Claim a key, make its pass, and say when it wants the next. Raises Transient when Redis is away."""
-    claim = parts.queue.start(key)
+    claim = parts.claims.start(key)
     if isinstance(claim, NotDue) and claim.delay is not None:
         parts.publisher.kick([Kick(key, claim.delay)])
-    if not isinstance(claim, Claim):
-        return
+    if isinstance(claim, Claim):
+        try:
+            _claimed(claim, parts)
+        finally:
+            parts.claims.end(claim)
+
+
+def _claimed(claim: Claim, parts: Parts) -> None:
+    key = claim.key
     began = clock.monotonic()
     next_wake, result = None, "done"
     try:
-        claimed_for = parts.settings.celery.claim
-        next_wake = run_pass(key, claim.now, parts.policy, parts.ports, draw_jitter, claimed_for)
+        confirm = partial(parts.claims.confirm, claim)
+        next_wake = run_pass(key, claim.now, parts.policy, parts.ports, draw_jitter, confirm)
     except Conflict as lost:
         result = "conflict"
         log.info("%s: looked again: %s", key, lost)
@@ -56,12 +65,22 @@ def run_key(key: Key, parts: Parts) -> None:
     except Permanent as refused:
         result = "refused"
         log.error("%s: refused, tried again with growing delay: %s", key, refused)
-    except Exception:
+    except Exception as fault:
         result = "error"
         log.exception("%s: pass failed, tried again with growing delay", key)
+        _complain(claim, fault, parts)
     parts.metrics.passes.labels(result).inc()
     parts.metrics.pass_time.observe(clock.monotonic() - began)
     # A lost race is over as soon as it is seen, but one that is lost for ever must not keep a worker busy.
     first = LOOK_AGAIN if result == "conflict" else TRY_AGAIN
     kick = parts.queue.done(claim, next_wake, failed=result != "done", first=first, jitter=draw_jitter() * 0.1)
     parts.publisher.kick([kick] if kick is not None else [])
+
+
+def _complain(claim: Claim, fault: Exception, parts: Parts) -> None:
+    """Let people see a defect where they look for their execution; that it cannot be told changes nothing."""
+    words = f"cannot be worked on, tried again with growing delay: {clean(str(fault)) or type(fault).__name__}"
+    try:
+        parts.executions.complain(claim.key, words, claim.now)
+    except Exception:
+        log.exception("%s: Kubernetes Event not written", claim.key)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from datetime import timedelta
 
-from models.errors import Conflict, Transient
+from models.errors import Conflict, ExecutorError, Transient
 from models.keys import Key
 from models.restore import Restored, restore
 from models.run import Run
@@ -43,7 +43,7 @@ def sweep(parts: Parts) -> None:
     parts.metrics.repaired.labels("message").inc(len(overdue))
     parts.publisher.kick(parts.queue.upcoming(SWEEP_LIMIT, parts.settings.celery.horizon))
     heads = parts.holds.waiting_heads()
-    parts.publisher.wake(heads)
+    parts.publisher.remind(heads)
     parts.metrics.repaired.labels("line").inc(len(heads))
 
 
@@ -95,7 +95,13 @@ def _wake_idle_holders(parts: Parts, holders: Iterable[Key], found: Restored) ->
 
 
 def _vanish_if_gone(parts: Parts, key: Key, uid: str) -> None:
-    execution = parts.executions.get(key)
+    try:
+        execution = parts.executions.get(key)
+    except ExecutorError:
+        raise
+    except Exception:
+        log.exception("%s cannot be read and keeps its hold", key)
+        return
     if execution is None or execution.uid != uid:
         parts.publisher.wake(parts.holds.vanish(key, uid))
         parts.metrics.repaired.labels("hold").inc()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from typing import Any
 
 from celery.signals import setup_logging, worker_init
@@ -32,10 +33,11 @@ def _prepare(sender: Any, **_: Any) -> None:
     settings: Settings = sender.app.conf.wfe
     take_short_turns()
     try:
-        worker_parts()
+        parts = worker_parts()
     except Misconfigured as wrong:
         log.error("misconfigured: %s", wrong)
         raise SystemExit(2) from None
+    threading.Thread(target=parts.claims.keep, args=(threading.Event().wait,), name="claims", daemon=True).start()
     open_metrics(settings.controller.metrics_addr, REGISTRY)
 
 

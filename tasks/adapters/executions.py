@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from models.actions import EmitEvent
+from models.actions import EmitEvent, EventReason
 from models.execution import Execution, object_reference, read_execution
 from models.instants import format_instant
 from models.keys import Key
-from models.names import COMPONENT, FINALIZER
+from models.names import API_VERSION, COMPONENT, FINALIZER, KIND
 from models.status import Status
 from models.status_document import status_patch
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
 from tasks.adapters.cluster_errors import AlreadyExists, Vanished
+
+log = logging.getLogger(__name__)
 
 EVENT_MESSAGE_MAX = 1024
 """What the API server allows in an Event's message (core/v1)."""
@@ -35,7 +38,12 @@ class ClusterExecutions:
 
     def all(self) -> Iterator[Execution]:
         """Yield every execution of every namespace."""
-        return map(read_execution, self._cluster.list(paths.executions()))
+        for document in self._cluster.list(paths.executions()):
+            try:
+                yield read_execution(document)
+            except Exception:
+                # One object in a shape nobody expects must not keep all others from being restored.
+                log.exception("%s cannot be read", document.get("metadata", {}).get("name"))
 
     def add_finalizer(self, execution: Execution) -> Execution:
         """Add our finalizer. Raises Conflict when the object changed since it was read."""
@@ -68,17 +76,34 @@ class ClusterExecutions:
         except AlreadyExists:
             return
 
+    def complain(self, key: Key, message: str, now: datetime) -> None:
+        """Tell what `Act.tell_trouble` tells, of an object that nobody could read: the same Event, so never twice."""
+        document = self._cluster.get(paths.execution(key))
+        if document is None:
+            return
+        uid, reason = str(document["metadata"]["uid"]), EventReason.FAILED
+        reference = {"apiVersion": API_VERSION, "kind": KIND, "namespace": key.namespace, "name": key.name, "uid": uid}
+        body = _event(reference, _derived(key, uid, reason, 0), reason, message, now)
+        try:
+            self._cluster.create(paths.kubernetes_events(key.namespace), body)
+        except AlreadyExists:
+            return
+
 
 def _event_document(execution: Execution, event: EmitEvent, now: datetime) -> dict[str, Any]:
+    return _event(object_reference(execution), event_name(execution, event), event.reason, event.message, now)
+
+
+def _event(reference: Mapping[str, str], name: str, reason: EventReason, message: str, now: datetime) -> dict[str, Any]:
     instant = format_instant(now)
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"namespace": execution.key.namespace, "name": event_name(execution, event)},
-        "involvedObject": object_reference(execution),
-        "type": "Warning" if event.reason.warning else "Normal",
-        "reason": event.reason.value,
-        "message": event.message[:EVENT_MESSAGE_MAX],
+        "metadata": {"namespace": reference["namespace"], "name": name},
+        "involvedObject": dict(reference),
+        "type": "Warning" if reason.warning else "Normal",
+        "reason": reason.value,
+        "message": message[:EVENT_MESSAGE_MAX],
         "source": {"component": COMPONENT},
         "reportingComponent": COMPONENT,
         "reportingInstance": COMPONENT,
@@ -90,5 +115,9 @@ def _event_document(execution: Execution, event: EmitEvent, now: datetime) -> di
 
 def event_name(execution: Execution, event: EmitEvent) -> str:
     """Derive an Event's name from what it tells: execution uid, reason, attempt."""
-    told = f"{execution.uid}/{event.reason.value}/{event.attempt}"
-    return f"{execution.key.name[:200]}.{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+    return _derived(execution.key, execution.uid, event.reason, event.attempt)
+
+
+def _derived(key: Key, uid: str, reason: EventReason, attempt: int) -> str:
+    told = f"{uid}/{reason.value}/{attempt}"
+    return f"{key.name[:200]}.{hashlib.sha256(told.encode()).hexdigest()[:16]}"

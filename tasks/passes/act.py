@@ -6,7 +6,7 @@ Every action may be repeated by a later pass; a lost race ends this one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
@@ -67,7 +67,7 @@ class Act:
     ports: Ports
     clock: Clock
     hold_confirmed_at: datetime
-    claimed_until: datetime
+    confirm_claim: Callable[[], None]
     wake_at: datetime | None = None
     written: frozenset[Fact] = frozenset()
     told_trouble: bool = False
@@ -101,9 +101,10 @@ class Act:
     def _one(self, action: Action) -> None:  # noqa: C901 - one case an action, that is all
         match action:
             case AddFinalizer():
+                self.confirm_claim()
                 self.execution = self.ports.executions.add_finalizer(self.execution)
             case TakeTarget():
-                self._confirm_claim()
+                self.confirm_claim()
                 self._see_hold(self.ports.holds.take(self._target, self._owner))
             case YieldTarget(fence=fence):
                 self._yield_target(fence)
@@ -112,9 +113,10 @@ class Act:
             case DeleteRun(uid=uid):
                 self._delete_run(uid)
             case CancelRun(uid=uid, because=because):
+                self.confirm_claim()
                 self.observed = replace(self.observed, run=self.ports.runs.cancel(self._run_seen(uid), because))
             case PatchStatus():
-                self._confirm_claim()
+                self.confirm_claim()
                 self._patch_status(action)
             case BufferFacts():
                 self._buffer_facts()
@@ -130,7 +132,7 @@ class Act:
             case ReleaseTarget(fence=fence):
                 self.ports.kicker.wake(self.ports.holds.release(self._target, self.execution.uid, fence))
             case RemoveFinalizer():
-                self._confirm_claim()
+                self.confirm_claim()
                 self.ports.executions.remove_finalizer(self.execution)
             case _ as never:
                 assert_never(never)
@@ -182,6 +184,10 @@ class Act:
             except Permanent as fault:
                 self.observed = replace(self.observed, refusal=refusal(fault.reason, str(fault)))
                 return
+            except Conflict as fault:
+                # Not the name: a webhook that answers 409 refuses like any other.
+                self.observed = replace(self.observed, refusal=refusal("Conflict", str(fault)))
+                return
             except Transient as fault:
                 trouble = str(fault)
                 if self._see_existing_run(self.execution.spec.engine):
@@ -209,17 +215,12 @@ class Act:
 
     def _confirm_hold(self, fence: int) -> None:
         """Ask again for a hold that was confirmed too long ago, right before the creation it protects."""
-        self._confirm_claim()
+        self.confirm_claim()
         if self.clock.now() - self.hold_confirmed_at <= HOLD_TRUST:
             return
         hold = self.ports.holds.look(self._target, self.execution.uid)
         if not (isinstance(hold, Mine) and hold.fence == fence):
             raise Conflict(f"the hold on target {self._target} was lost before its run was created")
-
-    def _confirm_claim(self) -> None:
-        """Give up when another pass may be at this execution: it may have ended it, or let it go, since we read it."""
-        if self.clock.now() >= self.claimed_until:
-            raise Conflict("this pass took longer than its claim lasts")
 
     def _run_seen(self, uid: str) -> Run:
         run = self.observed.run
@@ -228,6 +229,7 @@ class Act:
         return run
 
     def _delete_run(self, uid: str) -> None:
+        self.confirm_claim()
         if isinstance(self.observed.hold, Mine) and not self.execution.status.phase.terminal:
             # What it leaves is in nobody's status: should this pass die, the next one has to look for it.
             self.ports.holds.suspect([run_name(self._target)])

@@ -40,11 +40,12 @@ def run_pass(
     policy: Policy,
     ports: Ports,
     draw_jitter: Callable[[], float],
-    claim: timedelta = timedelta(seconds=25),
+    confirm_claim: Callable[[], None],
 ) -> datetime | None:
     """Bring one execution one step further; return when it wants the next look, None when only a change matters.
 
-    `claim` is how long from `started_at` on the queue keeps other passes of this key away. All decisions of a pass are
+    `confirm_claim` raises Conflict when another pass of this key may have begun, which may have ended the execution,
+    or let it go, since this one read it; it is asked before every write at the API server. All decisions of a pass are
     made at one instant: what is read depends on it, and a run that was not looked up because its cooldown had a
     millisecond left must not count as gone a millisecond later.
 
@@ -56,7 +57,7 @@ def run_pass(
         ports.kicker.wake(ports.holds.vanish(key, None))
         return None
     now = pass_clock.now()
-    act = Act(execution, observe(execution, now, policy, ports), policy, ports, pass_clock, now, started_at + claim)
+    act = Act(execution, observe(execution, now, policy, ports), policy, ports, pass_clock, now, confirm_claim)
     try:
         return _go_round(act, now, policy, draw_jitter)
     except (Transient, Conflict):

@@ -2,21 +2,26 @@
 -- a pass that starts moves it from the one to the other, and only its end takes it out of `running`,
 -- so neither a crash nor a lost message loses it.
 --
--- KEYS, all ZSETs but the last, all written by queue_*.lua only (`due` also by holds and outbox):
+-- KEYS, ZSETs unless it says HASH, all written by queue_*.lua only (`due` also by holds and outbox):
 --   1 {prefix}:due      key -> ms at which it wants a pass
---   2 {prefix}:running  key -> ms until when its pass is believed alive; also the proof of the claim
+--   2 {prefix}:running  key -> ms until when its pass is believed alive; its worker moves it on while it lives
 --   3 {prefix}:kicked   key -> ms of the last message that asks for a pass now
 --   4 {prefix}:timers   key -> ms at which the message with an ETA fires
 --   5 {prefix}:fails    HASH key -> passes failed in a row
+--   6 {prefix}:claims   HASH key -> us at which the pass in `running` began: the proof of its claim
 -- ARGV[1] horizon ms, ARGV[2] kick_again ms; each script has its own from ARGV[3].
 
-local DUE, RUNNING, KICKED, TIMERS, FAILS = unpack(KEYS)
+local DUE, RUNNING, KICKED, TIMERS, FAILS, CLAIMS = unpack(KEYS)
 local HORIZON, KICK_AGAIN = tonumber(ARGV[1]), tonumber(ARGV[2])
 local now_us = time_us()
 local now = math.floor(now_us / 1000)
 
 local function score(zset, key)
   return tonumber(redis.call('ZSCORE', zset, key))
+end
+
+local function claimed(key, token)
+  return score(RUNNING, key) and redis.call('HGET', CLAIMS, key) == token
 end
 
 local function alive(key)

@@ -16,8 +16,8 @@ from tasks.redis_scripts.connection import Client
 from tasks.redis_scripts.instants import from_us, span_ms, to_ms
 from tasks.redis_scripts.scripts import Scripts
 
-_NAMES = ("notify", "start", "done", "overdue", "upcoming", "depth", "forget")
-_ZSETS = ("due", "running", "kicked", "timers", "fails")
+_NAMES = ("notify", "remind", "start", "renew", "done", "overdue", "upcoming", "depth", "forget")
+_PARTS = ("due", "running", "kicked", "timers", "fails", "claims")
 _BATCH = 1000  # keys of one script call: about 5 ms in which Redis does nothing else
 _FIRST_BACKOFF = timedelta(milliseconds=500)
 _LONGEST_BACKOFF = timedelta(minutes=5)
@@ -74,12 +74,12 @@ class WorkQueue:
         prefix: str,
         *,
         horizon: timedelta,
-        claim: timedelta = timedelta(seconds=25),
+        claim: timedelta = timedelta(seconds=6),
         kick_again: timedelta = timedelta(seconds=5),
         clock: str = "",
     ) -> None:
-        """Wakes beyond `horizon` wait for the sweep; `claim` is above every timeout of a pass put together."""
-        self._scripts = Scripts(client, "queue", _NAMES, [f"{prefix}:{name}" for name in _ZSETS], clock)
+        """Wakes beyond `horizon` wait for the sweep; a claim that was not renewed for `claim` may be taken over."""
+        self._scripts = Scripts(client, "queue", _NAMES, [f"{prefix}:{name}" for name in _PARTS], clock)
         self._rules = (span_ms(horizon), span_ms(kick_again))
         self._claim = span_ms(claim)
 
@@ -96,10 +96,20 @@ class WorkQueue:
         """Claim the pass of a key that is due."""
         reply = self._scripts("start", *self._rules, str(key), self._claim)
         if reply[0] == b"claimed":
-            return Claim(key, from_us(reply[1]), reply[2])
+            return Claim(key, from_us(reply[1]), reply[1])
         if reply[0] == b"busy":
             return Busy()
         return NotDue(timedelta(milliseconds=reply[1]) if len(reply) > 1 else None)
+
+    def remind(self, keys: Iterable[Key]) -> list[Kick]:
+        """Make keys due now, but for those that back off from a failure, and return the messages that needs."""
+        texts = [str(key) for key in keys]
+        return _kicks(self._scripts("remind", *self._rules, *texts)) if texts else []
+
+    def renew(self, claims: Sequence[Claim]) -> list[bool]:
+        """Say of passes that they live; False for those whose claim is lost for good."""
+        pairs = [word for claim in claims for word in (str(claim.key), claim.token)]
+        return [bool(kept) for kept in self._scripts("renew", *self._rules, self._claim, *pairs)] if pairs else []
 
     def done(
         self,

@@ -1,9 +1,9 @@
 -- Claim the pass of a key.
 -- ARGV[3] key, ARGV[4] claim ms
 -- Touches all but fails. A claim that expired is taken over whether or not the key is due: its pass never ended.
--- `running` of one key never gets the same value twice while an older claim could still end: taking over needs the
--- old value to be past, and the new one lies a whole claim ahead.
--- Returns {'busy'} | {'not due'} | {'not due', ms after which to kick again} | {'claimed', now in us, claimed until ms}
+-- Two claims of one key never have the same proof: taking over needs the end of the old one, which lies after its
+-- beginning, to be past.
+-- Returns {'busy'} | {'not due'} | {'not due', ms after which to kick again} | {'claimed', now in us, which is also the proof}
 
 local key, claim = ARGV[3], tonumber(ARGV[4])
 
@@ -21,4 +21,5 @@ if not score(RUNNING, key) then
 end
 if due and due <= now then redis.call('ZREM', DUE, key) end
 redis.call('ZADD', RUNNING, now + claim, key)
-return {'claimed', now_us, now + claim}
+redis.call('HSET', CLAIMS, key, string.format('%.0f', now_us))
+return {'claimed', now_us}

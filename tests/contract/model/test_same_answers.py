@@ -81,7 +81,7 @@ def test_model_answers_as_redis_does(redis_client: Client, set_clock: SetClock, 
 
 def _ask_queue(rng: random.Random, pairs: dict[str, Pair], set_clock: SetClock, claims: list[Claim]) -> None:
     queue, key = pairs["q"], rng.choice(KEYS)
-    match rng.randrange(6):
+    match rng.randrange(8):
         case 0:
             at = set_clock.now + timedelta(seconds=rng.choice((-1, 2, 40, 90)))
             queue.ask("notify", [key], rng.choice((None, at)))
@@ -95,6 +95,10 @@ def _ask_queue(rng: random.Random, pairs: dict[str, Pair], set_clock: SetClock, 
             queue.ask("done", claim, wake, failed=rng.random() < 0.3)
         case 4:
             queue.ask("upcoming", 10, HORIZON)
+        case 5 if claims:
+            queue.ask("renew", rng.sample(claims, min(3, len(claims))))
+        case 6:
+            queue.ask("remind", rng.sample(KEYS, 2))
         case _:
             queue.ask("overdue", 10)
             queue.ask("depth")

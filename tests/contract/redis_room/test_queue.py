@@ -122,7 +122,7 @@ def test_the_end_of_a_pass_sets_the_next_wake(queue: WorkQueue, set_clock: SetCl
 def test_a_crashed_pass_is_taken_over_when_its_claim_ends(queue: WorkQueue, set_clock: SetClock) -> None:
     queue.notify([A])
     crashed = claimed(queue)
-    set_clock.advance(timedelta(seconds=24, milliseconds=999))
+    set_clock.advance(timedelta(seconds=5, milliseconds=999))
     assert (queue.overdue(10), queue.start(A)) == ([], Busy())
     set_clock.advance(timedelta(milliseconds=1))
     assert (queue.overdue(10), queue.overdue(10)) == ([A], [])
@@ -139,6 +139,88 @@ def test_a_slow_pass_that_nobody_took_over_still_ends(queue: WorkQueue, set_cloc
     set_clock.advance(30 * SECOND)
     assert queue.done(claim, None) is None
     assert queue.depth() == (0, 0, 0)
+
+
+def test_a_renewed_claim_lasts_and_one_that_expired_is_kept_while_nobody_took_it_over(
+    queue: WorkQueue, set_clock: SetClock
+) -> None:
+    queue.notify([A, B])
+    first, other = claimed(queue), claimed(queue, B)
+    set_clock.advance(5 * SECOND)
+    assert queue.renew([first]) == [True]
+    set_clock.advance(5 * SECOND)
+    assert queue.start(A) == Busy()
+    assert queue.overdue(10) == [B]
+    assert queue.renew([first, other]) == [True, True]
+    assert queue.start(B) == Busy()
+    assert queue.done(other, None) is None
+    assert queue.depth() == (0, 0, 1)
+
+
+def test_a_claim_that_was_taken_over_or_ended_or_wiped_cannot_be_renewed(
+    queue: WorkQueue, set_clock: SetClock, redis_client: Client
+) -> None:
+    queue.notify([A])
+    stopped = claimed(queue)
+    set_clock.advance(6 * SECOND)
+    second = claimed(queue)
+    assert queue.renew([stopped, second]) == [False, True]
+    queue.done(second, None)
+    assert queue.renew([stopped, second]) == [False, False]
+    queue.notify([A])
+    third = claimed(queue)
+    redis_client.delete("t:running", "t:claims")
+    assert queue.renew([third]) == [False]
+    assert redis_client.zcard("t:running") == 0
+
+
+def test_a_reminder_leaves_a_backoff_alone_and_a_change_does_not(queue: WorkQueue, set_clock: SetClock) -> None:
+    queue.notify([A])
+    for _ in range(6):
+        kick = queue.done(claimed(queue), None, failed=True)
+        assert kick is not None
+        set_clock.advance(kick.delay)
+    kick = queue.done(claimed(queue), None, failed=True)
+    assert kick == Kick(A, 32 * SECOND)
+    assert queue.remind([A, B]) == [Kick(B, AT_ONCE)]
+    assert queue.depth() == (1, 1, 0)
+    assert queue.notify([A]) == [Kick(A, AT_ONCE)]
+    queue.done(claimed(queue), None)
+    assert queue.remind([A]) == [Kick(A, AT_ONCE)]
+
+
+def test_a_hot_key_starves_nobody(queue: WorkQueue, set_clock: SetClock) -> None:
+    """One worker, messages in their order; the hot key changes before and during every pass."""
+    others = [Key("ns", f"n{number:02}") for number in range(50)]
+    messages = [kick.key for kick in (*queue.notify([A]), *queue.notify(others))]
+    served: list[Key] = []
+    while len(set(served)) < 51:
+        assert len(served) < 200, "somebody waits for ever"
+        key = messages.pop(0)
+        claim = claimed(queue, key)
+        served.append(key)
+        for _ in range(3):
+            set_clock.advance(timedelta(milliseconds=5))
+            messages += [kick.key for kick in queue.notify([A])]
+        kick = queue.done(claim, None)
+        messages += [kick.key] if kick else []
+    assert [key for key in served if key != A] == others
+    assert served.count(A) <= 2
+
+
+def test_the_sweep_serves_in_the_order_of_waiting_beside_a_hot_key(queue: WorkQueue, set_clock: SetClock) -> None:
+    others = [Key("ns", f"n{number:02}") for number in range(50)]
+    for key in others:
+        queue.notify([key])
+        set_clock.advance(timedelta(milliseconds=1))
+    served: list[Key] = []
+    for _ in range(100):
+        queue.notify([A])
+        set_clock.advance(6 * SECOND)
+        for key in queue.overdue(1):
+            served.append(key)
+            queue.done(claimed(queue, key), None)
+    assert [key for key in served if key != A] == others
 
 
 def test_a_lost_kick_is_found_by_the_sweep(queue: WorkQueue, set_clock: SetClock) -> None:
@@ -190,7 +272,7 @@ def test_a_forgotten_key_leaves_nothing_behind(queue: WorkQueue, set_clock: SetC
 def test_a_pass_in_a_wiped_redis_ends_without_a_trace(queue: WorkQueue, redis_client: Client) -> None:
     queue.notify([A])
     claim = claimed(queue)
-    redis_client.delete(*[f"t:{name}" for name in ("due", "running", "kicked", "timers", "fails")])
+    redis_client.delete(*[f"t:{name}" for name in ("due", "running", "kicked", "timers", "fails", "claims")])
     assert queue.done(claim, None) is None
     assert redis_client.keys("t:*") == []
 

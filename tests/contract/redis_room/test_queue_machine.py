@@ -96,6 +96,28 @@ class QueueMachine(RuleBasedStateMachine):
         if claims:
             self._done(claims.pop(pick % len(claims))[0], ahead, failed)
 
+    @rule(key=st.sampled_from(KEYS), pick=PICKS)
+    def sign_of_life(self, key: Key, pick: int) -> None:
+        claims = self.world.claims[key]
+        if claims:
+            claim, _ = claims[pick % len(claims)]
+            known = self.world.current.get(key)
+            ours = known is not None and known[0] == claim
+            assert self.queue.renew([claim]) == [ours]
+            if ours:
+                self.world.current[key] = (claim, self.clock.now + CLAIM)
+
+    @rule(keys=st.sets(st.sampled_from(KEYS), min_size=1))
+    def remind(self, keys: set[Key]) -> None:
+        now = self.clock.now
+        backing_off = {key for key in keys if self.client.hexists("t:fails", str(key)) and key in self.world.wanted}
+        self._send(self.queue.remind(sorted(keys)))
+        for key in keys - backing_off:
+            known = self.world.current.get(key)
+            if known is None or known[1] <= now:
+                self._want(key, now)
+                self._a_message_exists(key)
+
     @rule(key=st.sampled_from(KEYS))
     def crash(self, key: Key) -> None:
         self.world.claims[key].clear()

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from devcluster.certificates import Authority
 from devcluster.cluster import Cluster as LocalCluster
 from models.errors import ExecutorError, Transient
 from models.keys import Key
@@ -39,6 +47,18 @@ def test_webhook_that_is_down_is_shown_and_retried(world: World) -> None:
     assert (created.status, created.reason) == (False, "PipelineCreationFailed")
     assert "failed calling webhook" in created.message
     assert "RetryScheduled" in world.events_of(key)
+    until(lambda: world.make_pass(key).status.phase is Phase.RUNNING, 20, "the next attempt")
+
+
+def test_webhook_that_answers_conflict_is_shown_and_retried(world: World, tmp_path: Path) -> None:
+    key = world.declare()
+    with _conflict_webhook(world.cluster, tmp_path):
+        status = world.make_pass(key).status
+    assert (status.phase, status.reason, status.failures) == (Phase.PENDING, WaitReason.BACKING_OFF, 1)
+    created = status.condition(ConditionType.CREATED)
+    assert created is not None
+    assert (created.status, created.reason) == (False, "PipelineCreationFailed")
+    assert "not while the freight is moving" in created.message
     until(lambda: world.make_pass(key).status.phase is Phase.RUNNING, 20, "the next attempt")
 
 
@@ -132,12 +152,52 @@ def _create_late(world: World, key: Key) -> str | None:
         return None
 
 
+class _SaysConflict(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        status = {"code": 409, "reason": "Conflict", "message": "not while the freight is moving"}
+        review["response"] = {"uid": review.pop("request")["uid"], "allowed": False, "status": status}
+        body = json.dumps(review).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the library's
+        return
+
+
+@contextmanager
+def _conflict_webhook(cluster: Cluster, directory: Path) -> Iterator[None]:
+    """Let the API server ask a webhook that refuses with 409, as controllers do that guard a state of their own."""
+    authority = Authority(directory, datetime.now(UTC))
+    pair = authority.serving("webhook", ["127.0.0.1"])
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pair.certificate, pair.key)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _SaysConflict) as server:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        bundle = base64.b64encode(authority.pair.certificate.read_bytes()).decode()
+        try:
+            with _webhook(cluster, {"url": f"https://127.0.0.1:{server.server_port}/", "caBundle": bundle}):
+                yield
+        finally:
+            server.shutdown()
+
+
 @contextmanager
 def _down_webhook(cluster: Cluster) -> Iterator[None]:
     """Let the API server ask a webhook that does not answer, as while Tekton's is restarted."""
+    with _webhook(cluster, {"url": "https://127.0.0.1:1/"}):
+        yield
+
+
+@contextmanager
+def _webhook(cluster: Cluster, where: dict[str, str]) -> Iterator[None]:
     webhook = {
         "name": "down.test.example",
-        "clientConfig": {"url": "https://127.0.0.1:1/"},
+        "clientConfig": where,
         "rules": RULES,
         "sideEffects": "None",
         "admissionReviewVersions": ["v1"],

@@ -27,6 +27,7 @@ class Actor:
         self.dead = False
         self.doing = ""
         self.paused_until = 0
+        self.frozen = False
         self.error: BaseException | None = None
         self._around = around
         self._job: Callable[[], None] | None = None

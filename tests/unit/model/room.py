@@ -6,7 +6,7 @@ Each method is one script of tasks/redis_scripts, line for line in meaning; test
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -36,6 +36,7 @@ class Room:
     kicked: dict[str, int] = field(default_factory=dict)
     timers: dict[str, int] = field(default_factory=dict)
     fails: dict[str, int] = field(default_factory=dict)
+    claims: dict[str, int] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
     lines: dict[str, dict[tuple[str, str], int]] = field(default_factory=dict)
     owners: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -82,7 +83,7 @@ class ModelQueue:
         room: Room,
         *,
         horizon: timedelta,
-        claim: timedelta = timedelta(seconds=25),
+        claim: timedelta = timedelta(seconds=6),
         kick_again: timedelta = timedelta(seconds=5),
     ) -> None:
         self._room = room
@@ -114,7 +115,23 @@ class ModelQueue:
         if due is not None and due <= now:
             del room.due[text]
         room.running[text] = now + self._claim
-        return Claim(key, from_us(room.time_us()), now + self._claim)
+        room.claims[text] = room.time_us()
+        return Claim(key, from_us(room.time_us()), room.time_us())
+
+    def remind(self, keys: Iterable[Key]) -> list[Kick]:
+        room, kicks = self._room, list[Kick]()
+        for text in map(str, keys):
+            if not (room.fails.get(text) and text in room.due) and not self._alive(text):
+                room.want(text, room.now)
+                kicks += self._kick(text, room.now)
+        return kicks
+
+    def renew(self, claims: Sequence[Claim]) -> list[bool]:
+        kept = [self._claimed(claim) for claim in claims]
+        for claim, ours in zip(claims, kept, strict=True):
+            if ours:
+                self._room.running[str(claim.key)] = self._room.now + self._claim
+        return kept
 
     def done(
         self,
@@ -127,9 +144,9 @@ class ModelQueue:
     ) -> Kick | None:
         room, text = self._room, str(claim.key)
         wake = None if next_wake is None else to_ms(next_wake)
-        if room.running.get(text) != claim.token:
+        if not self._claimed(claim):
             return None
-        del room.running[text]
+        del room.running[text], room.claims[text]
         if failed:
             before = room.fails.get(text, 0)
             room.fails[text] = before + 1
@@ -178,6 +195,11 @@ class ModelQueue:
             stamps.pop(text, None)
         if not self._alive(text):
             room.running.pop(text, None)
+            room.claims.pop(text, None)
+
+    def _claimed(self, claim: Claim) -> bool:
+        text = str(claim.key)
+        return text in self._room.running and self._room.claims.get(text) == claim.token
 
     def _alive(self, text: str) -> bool:
         return self._room.running.get(text, 0) > self._room.now

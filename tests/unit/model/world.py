@@ -25,6 +25,7 @@ from tasks import auditing, clock, reconciling, upkeep
 from tasks.adapters.engines import ClusterRuns
 from tasks.adapters.executions import ClusterExecutions
 from tasks.adapters.surroundings import ClusterSurroundings
+from tasks.claims import Claims
 from tasks.metrics import Metrics
 from tasks.parts import Parts
 from tasks.publish import Publisher
@@ -50,7 +51,7 @@ POLICY = Policy(
     backoff_cap=timedelta(seconds=15),
     max_failures=3,
 )
-TICKS = (("workflowexecution.sweep", 5), ("audit.flush", 5), ("workflowexecution.resync", 60))
+TICKS = (("workflowexecution.sweep", 2), ("audit.flush", 5), ("workflowexecution.resync", 60))
 DANGEROUS = (
     *("api.create(pipe", "api.create(jobs", "api.delete", "api.merge"),
     *("holds.release", "holds.take", "holds.yield"),
@@ -166,6 +167,7 @@ class World:
             settings=self.settings,
             policy=POLICY,
             queue=queue,
+            claims=Claims(queue, self.settings.celery.claim, self.settings.celery.longest_task),
             holds=holds,
             outbox=outbox,
             publisher=Publisher(celery, queue),
@@ -284,6 +286,7 @@ class World:
 
     def _turn(self) -> None:
         self._tick()
+        self._renew_claims()
         ready = list(self._ready())
         if not ready:
             self._pass_time()
@@ -330,6 +333,7 @@ class World:
         dangerous = self._asking.get(actor.name, "").startswith(DANGEROUS)
         if self.rng.random() < self.chaos.pause * (5 if dangerous else 1):
             actor.paused_until = self.time_us + self.rng.choice((2, 7, 20, 30, 45)) * SECOND
+            actor.frozen = self.rng.random() < 0.5  # the whole process, or only the call
             self.say(f"{actor.name}: -- paused for {(actor.paused_until - self.time_us) // SECOND} s")
             return
         self.actor = actor
@@ -392,6 +396,13 @@ class World:
             self.say(f"-- {act()}")
         finally:
             self.forcing = False
+
+    def _renew_claims(self) -> None:
+        """Do what the thread of each worker process does that is not frozen; now and then it comes late."""
+        for worker in self.workers:
+            frozen = worker.frozen and worker.paused_until > self.time_us
+            if worker.busy and not worker.dead and not frozen and self.rng.random() < 0.3:
+                self.parts[worker.name].claims.renew(ModelQueue(self.room, horizon=self.settings.celery.horizon))
 
     def _tick(self) -> None:
         for name, period in TICKS:
