@@ -17,7 +17,7 @@ from models.names import COMPONENT, KIND
 from models.status import Clearance, Fact, FactType, Phase, Request, Status
 from models.target import run_name
 
-_EVENT_IDS = uuid.uuid5(uuid.NAMESPACE_DNS, "audit.kubernaut.ai")
+EVENT_IDS = uuid.uuid5(uuid.NAMESPACE_DNS, "audit.kubernaut.ai")
 
 TEXT_MAX = 4096
 """Characters of one text in `event_data`: all of them together stay below DataStorage's 256 KiB."""
@@ -54,7 +54,7 @@ class AuditEvent:
 
 def event_id(execution_uid: str, kind: FactType, attempt: int) -> str:
     """Return the id that every derivation of this event has (UUIDv5)."""
-    return str(uuid.uuid5(_EVENT_IDS, f"{execution_uid}/{kind.value}/{attempt}"))
+    return str(uuid.uuid5(EVENT_IDS, f"{execution_uid}/{kind.value}/{attempt}"))
 
 
 def pending_events(execution: Execution) -> tuple[AuditEvent, ...]:

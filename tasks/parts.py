@@ -15,6 +15,7 @@ from tasks.adapters.cluster import Cluster
 from tasks.adapters.datastorage import AuditClient
 from tasks.adapters.engines import ClusterRuns
 from tasks.adapters.executions import ClusterExecutions
+from tasks.adapters.freeze_object import FreezeObject
 from tasks.adapters.surroundings import ClusterSurroundings
 from tasks.claims import Claims
 from tasks.config import own_namespace
@@ -43,6 +44,7 @@ class Parts:
     audit: AuditClient
     metrics: Metrics
     surroundings: ClusterSurroundings
+    freeze: FreezeObject
 
     @property
     def ports(self) -> Ports:
@@ -56,6 +58,7 @@ def build_parts(settings: Settings, celery: Celery, registry: CollectorRegistry)
     client, prefix = connect(settings.redis), settings.redis.prefix
     kubernetes = settings.kubernetes
     cluster = Cluster.connect(kubernetes.kubeconfig, kubernetes.context, kubernetes.request_timeout)
+    home = own_namespace()
     queue = WorkQueue(client, prefix, horizon=settings.celery.horizon, claim=settings.celery.claim)
     return Parts(
         settings=settings,
@@ -69,7 +72,8 @@ def build_parts(settings: Settings, celery: Celery, registry: CollectorRegistry)
         runs=ClusterRuns(cluster, settings.execution.namespace),
         audit=AuditClient(settings.audit.datastorage_url, settings.audit.timeout),
         metrics=Metrics(registry),
-        surroundings=ClusterSurroundings(cluster, own_namespace()),
+        surroundings=ClusterSurroundings(cluster, home),
+        freeze=FreezeObject(cluster, home),
     )
 
 

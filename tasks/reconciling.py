@@ -14,6 +14,7 @@ from models.keys import Key
 from tasks import clock
 from tasks.adapters.cluster_errors import clean
 from tasks.app import RECONCILE, WAKE, app
+from tasks.freezing import tend_freeze
 from tasks.parts import Parts, draw_jitter, worker_parts
 from tasks.passes.reconcile import run_pass
 from tasks.redis_scripts.queue import Claim, Kick, NotDue
@@ -54,8 +55,11 @@ def _claimed(claim: Claim, parts: Parts) -> None:
     began = clock.monotonic()
     next_wake, result = None, "done"
     try:
-        confirm = partial(parts.claims.confirm, claim)
-        next_wake = run_pass(key, claim.now, parts.policy, parts.ports, draw_jitter, confirm)
+        if key == parts.freeze.key:
+            next_wake = tend_freeze(claim.now, parts)
+        else:
+            confirm = partial(parts.claims.confirm, claim)
+            next_wake = run_pass(key, claim.now, parts.policy, parts.ports, draw_jitter, confirm)
     except Conflict as lost:
         result = "conflict"
         log.info("%s: looked again: %s", key, lost)

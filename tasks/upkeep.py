@@ -59,7 +59,7 @@ def resync(parts: Parts) -> None:
     found = restore(executions, runs, parts.queue.now(), parts.policy)
     if restoration is not None:
         _reopen(parts, found, restoration)
-    parts.publisher.wake(found.unfinished, hot=False)
+    parts.publisher.wake([*found.unfinished, parts.freeze.key], hot=False)
     known = {execution.uid for execution in executions}
     held = parts.holds.all()
     for hold in held:

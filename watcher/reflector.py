@@ -125,7 +125,12 @@ class Reflector(Generic[S]):
         found: dict[tuple[str, str], S] = {}
         token = ""
         while not self._stop.is_set():
-            page = self._cluster.list_page(self._resource.path, label_selector=self._resource.selector, token=token)
+            page = self._cluster.list_page(
+                self._resource.path,
+                label_selector=self._resource.selector,
+                field_selector=self._resource.fields,
+                token=token,
+            )
             for document in page.items:
                 self._note(found, document)
             self._state.heard()
@@ -133,7 +138,10 @@ class Reflector(Generic[S]):
             if not token:
                 self._replace(found)
                 self._position = page.resource_version or None
+                was_absent = self._state.absent
                 self._state.found_listed(len(found))
+                if was_absent:
+                    self._resource.appeared()
                 log.info("listed", extra={"resource": self._resource.name, "objects": len(found)})
                 return
 
@@ -159,6 +167,7 @@ class Reflector(Generic[S]):
             "resourceVersion": position,
             "timeoutSeconds": str(int(shortest + (longest - shortest) * self._draw())),
             "labelSelector": self._resource.selector,
+            "fieldSelector": self._resource.fields,
         }
         started = clock.monotonic()
         read_timeout = timedelta(seconds=self._timing.read_timeout)

@@ -32,6 +32,10 @@ class Resource(Generic[S]):
     see: Callable[[Mapping[str, Any]], S]
     changed: Callable[[S | None, S], bool]
     listed: Callable[[S | None, S], bool]
+    fields: str = ""
+    """A field selector, where labels do not tell."""
+    appeared: Callable[[], None] = lambda: None
+    """Called when the API server has come to know the type, and everything is listed."""
 
 
 @dataclass(frozen=True, slots=True)

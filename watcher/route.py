@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from watcher.seen import SeenExecution, SeenRun
+from watcher.seen import SeenExecution, SeenFreeze, SeenRun
 
 
 def execution_changed(before: SeenExecution | None, after: SeenExecution) -> bool:
@@ -44,3 +44,10 @@ def run_changed(before: SeenRun | None, after: SeenRun) -> bool:
     if before is None or before.uid != after.uid:
         return after.deleting or after.outcome != ("", 0)
     return (before.deleting, before.outcome) != (after.deleting, after.outcome)
+
+
+def freeze_changed(before: SeenFreeze | None, after: SeenFreeze) -> bool:
+    """Say whether everything is frozen now and was not, or the other way round."""
+    if before is None or before.uid != after.uid:
+        return True
+    return before.deleting != after.deleting

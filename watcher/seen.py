@@ -54,6 +54,25 @@ class SeenRun:
     outcome: tuple[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class SeenFreeze:
+    """The object of a freeze: it is in force until it is being deleted."""
+
+    uid: str
+    key: Key
+    deleting: bool
+
+
+def see_freeze(document: Mapping[str, Any]) -> SeenFreeze:
+    """Keep what routing needs of the ConfigMap that freezes."""
+    metadata = _mapping(document.get("metadata"))
+    return SeenFreeze(
+        uid=str(metadata.get("uid", "")),
+        key=Key(str(metadata.get("namespace", "")), str(metadata.get("name", ""))),
+        deleting=bool(metadata.get("deletionTimestamp")),
+    )
+
+
 def see_execution(document: Mapping[str, Any]) -> SeenExecution:
     """Keep what routing needs of a WorkflowExecution."""
     metadata, status = _mapping(document.get("metadata")), _mapping(document.get("status"))

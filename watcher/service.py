@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
+from models.freeze import FREEZE_NAME
+from models.keys import Key
 from models.names import LABEL_EXECUTION
 from models.settings import Settings
 from tasks import clock
@@ -22,8 +24,8 @@ from watcher.health import Endpoint, deaf_streams, exposition, probe, register_s
 from watcher.leader import AlwaysLeading, LeaderElection
 from watcher.reflector import Reflector
 from watcher.resource import Resource, Timing
-from watcher.route import execution_changed, execution_listed, run_changed
-from watcher.seen import SeenExecution, SeenRun, see_execution, see_job, see_run
+from watcher.route import execution_changed, execution_listed, freeze_changed, run_changed
+from watcher.seen import SeenExecution, SeenFreeze, SeenRun, see_execution, see_freeze, see_job, see_run
 from watcher.state import StreamState
 from watcher.waiting import wait_for_cluster
 
@@ -76,6 +78,7 @@ class Watcher:
             StreamState("workflowexecutions", required=True),
             StreamState("pipelineruns", required=False),
             StreamState("jobs", required=True),
+            StreamState("freeze", required=True),
         )
         self._election: Election
         if settings.controller.leader_election:
@@ -86,11 +89,14 @@ class Watcher:
         self._publisher = Publisher(dirty, outlets.publish, outlets.resync, lambda: self._election.leading, draw)
         executions = executions_resource(settings.execution.cooldown_period)
         runs, jobs = runs_resource(settings.execution.namespace), jobs_resource(settings.execution.namespace)
+        # Who waited for Tekton, or for the end of a freeze, is told by nothing else.
+        runs = replace(runs, appeared=self._publisher.request_resync)
         followed = Reflector(cluster, executions, dirty.add, self.states[0], draw, timing)
         self._streams = (
             followed,
             Reflector(cluster, runs, dirty.add, self.states[1], draw, timing),
             Reflector(cluster, jobs, dirty.add, self.states[2], draw, timing),
+            Reflector(cluster, freeze_resource(namespace), self._freeze_changed, self.states[3], draw, timing),
         )
         self._threads: list[threading.Thread] = []
         registry = CollectorRegistry()
@@ -136,7 +142,7 @@ class Watcher:
         self._join(deadline - 1, ("publisher",))
         # Last, so that nobody else begins to publish before this watcher has ended.
         self._election.stop()
-        self._join(deadline, ("election", "executions", "runs", "jobs"))
+        self._join(deadline, ("election", "executions", "runs", "jobs", "freeze"))
         self.health.close()
         self.metrics.close()
 
@@ -145,6 +151,7 @@ class Watcher:
             "executions": self._streams[0].run,
             "runs": self._streams[1].run,
             "jobs": self._streams[2].run,
+            "freeze": self._streams[3].run,
             "publisher": self._publisher.run,
         }
         if isinstance(self._election, AlwaysLeading):
@@ -162,6 +169,10 @@ class Watcher:
                 thread.join(max(deadline - clock.monotonic(), 0))
 
     def _lead(self) -> None:
+        self._publisher.request_resync()
+
+    def _freeze_changed(self, _key: Key, _hot: bool) -> None:
+        """Have everybody looked at who may wait for its end; the freeze itself is audited by that resync too."""
         self._publisher.request_resync()
 
 
@@ -186,6 +197,19 @@ def runs_resource(namespace: str) -> Resource[SeenRun]:
         see=see_run,
         changed=run_changed,
         listed=run_changed,
+    )
+
+
+def freeze_resource(namespace: str) -> Resource[SeenFreeze]:
+    """Return how the freeze is watched: the one ConfigMap of its name in the controller's namespace."""
+    return Resource(
+        name="freeze",
+        path=paths.config_maps(namespace),
+        selector="",
+        fields=f"metadata.name={FREEZE_NAME}",
+        see=see_freeze,
+        changed=freeze_changed,
+        listed=freeze_changed,
     )
 
 

@@ -25,7 +25,7 @@ def test_the_watcher_waits_for_its_crd_lives_without_tekton_and_notices_it_come(
     names = (NAMESPACE, RUNS)
     bare.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names])
     started = start_watcher(bare.kubeconfig)
-    executions, runs, _ = started.watcher.states
+    executions, runs, *_ = started.watcher.states
     try:
         assert unlisted_streams([executions]) == ["workflowexecutions: not listed yet"]
         bare.apply(CRD)

@@ -75,7 +75,7 @@ MUTATIONS = (
         "a place that outlives its execution", ModelHolds, "vanish", "self._drop_place(target, known", "str(known"
     ),
     Mutation("a crashed pass is forgotten", ModelQueue, "overdue", "(room.running, room.due)", "(room.due,)"),
-    Mutation("a resync that wakes nobody", upkeep, "resync", "found.unfinished, hot=False", "[], hot=False"),
+    Mutation("a resync that wakes nobody", upkeep, "resync", "*found.unfinished, ", ""),
     Mutation("orphans are left", upkeep, "resync", "in found.orphans", "in ()"),
     Mutation("holders without a status are not restored", restore, "_claim", "run is None and (status", "(status"),
     Mutation(

@@ -24,6 +24,7 @@ from models.settings import parse_settings
 from tasks import auditing, clock, reconciling, upkeep
 from tasks.adapters.engines import ClusterRuns
 from tasks.adapters.executions import ClusterExecutions
+from tasks.adapters.freeze_object import FreezeObject
 from tasks.adapters.surroundings import ClusterSurroundings
 from tasks.claims import Claims
 from tasks.metrics import Metrics
@@ -44,6 +45,7 @@ from tests.unit.model.watching import ModelWatcher
 START_US = 1_780_000_000_123_456
 SECOND = 1_000_000
 NAMESPACE = "runs"
+HOME = "system"
 POLICY = Policy(
     namespace=NAMESPACE,
     cooldown=timedelta(seconds=60),
@@ -175,7 +177,8 @@ class World:
             runs=ClusterRuns(cluster, NAMESPACE),
             audit=audit,
             metrics=metrics,
-            surroundings=ClusterSurroundings(cluster, "system"),
+            surroundings=ClusterSurroundings(cluster, HOME),
+            freeze=FreezeObject(cluster, HOME),
         )
 
     def send(self, name: str, *, args: tuple[str, ...], countdown: float | None, queue: str | None, **_: Any) -> None:
