@@ -89,8 +89,8 @@ class Execution:
 
     @property
     def next_attempt(self) -> int:
-        """The number of the attempt under way: every recorded failure before it used up one."""
-        return self.status.failures + 1
+        """The number of the attempt under way: every recorded failure before it used up one; it never goes back."""
+        return max(self.status.failures + 1, self.status.attempt)
 
     @property
     def attempt_failed(self) -> bool:

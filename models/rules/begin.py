@@ -68,7 +68,7 @@ def _with_target(
         # Pending has recorded no run, so this one's creation was thought to have failed: its answer was late or lost.
         return start(execution, observed, run, mine, now)
     due = execution.status.next_allowed
-    if execution.attempt_failed and due is not None and now < due:
+    if due is not None and now < due:
         return keep(execution, observed, now, WakeAt(due))
     return create_or_adopt(execution, observed, mine, now, policy)
 
