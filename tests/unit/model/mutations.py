@@ -189,9 +189,9 @@ MUTATIONS = (
     Mutation(
         "decisions at another instant than observations",
         reconcile,
-        "run_pass",
+        "_go_round",
         "observed, now, policy=",
-        "observed, pass_clock.now(), policy=",
+        "observed, act.clock.now(), policy=",
     ),
     Mutation("a restored target is beyond doubt", upkeep, "_reopen", "set(parts.runs.leftovers())", "()"),
     Mutation(
@@ -201,8 +201,8 @@ MUTATIONS = (
         "the other kind is not read before a creation",
         act.Act,
         "_create_run",
-        "if self._see_existing_run(self.execution.spec.engine.other):",
-        "if False:",
+        "self._see_existing_run(self.execution.spec.engine.other) or",
+        "False or",
         eager=("_create_foreign",),
     ),
 )

@@ -59,7 +59,3 @@ def test_only_unit_tests_have_no_network(pytester: pytest.Pytester, folder: str,
     test = pytester.mkdir(folder) / "test_socket.py"
     test.write_text("import socket\n\ndef test_opens():\n    socket.socket(socket.AF_INET).close()\n")
     run(pytester, "--allow-unix-socket").assert_outcomes(passed=passed, failed=1 - passed)
-
-
-def test_this_very_test_has_none(request: pytest.FixtureRequest) -> None:
-    assert request.node.get_closest_marker("disable_socket")
