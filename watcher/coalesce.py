@@ -1,7 +1,8 @@
 """Keys that want a pass, each once, and the one thread that hands them on.
 
 Live keys go before those of a list. A key stays dirty until it was published, so an absent Redis loses nothing. A key
-published a moment ago waits for `spacing` before it goes again: what happens meanwhile is one pass. Seconds.
+published a moment ago waits for `spacing` before it goes again: what happens meanwhile is one pass. One that still
+changes after that waits until it is quiet, so that a burst of any number of changes costs three passes. Seconds.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 from models.errors import Transient
 from models.keys import Key
@@ -16,6 +19,12 @@ from tasks import clock
 from watcher.backoff import Backoff
 
 BATCH = 200
+QUIET = 0.1
+"""Without a change for so long, a burst seems to be over; each time it goes on after all, this doubles."""
+LONGEST = 5.0
+"""A key that is never quiet is published so often all the same."""
+CALM = 1.0
+"""A key that was published and did not change for so long is no burst any more."""
 IDLE = 1.0
 
 log = logging.getLogger(__name__)
@@ -32,7 +41,7 @@ class DirtyKeys:
         self._changed = threading.Condition()
         self._live: dict[Key, None] = {}
         self._listed: dict[Key, None] = {}
-        self._recent: dict[Key, float] = {}
+        self._recent: dict[Key, _Streak] = {}
         self._woken = False
 
     def __len__(self) -> int:
@@ -41,6 +50,11 @@ class DirtyKeys:
     def add(self, key: Key, hot: bool) -> None:
         """Make a key dirty; one that is live and listed counts as live."""
         with self._changed:
+            now = self._monotonic()
+            self._forget_old(now)
+            streak = self._recent.get(key)
+            if streak is not None:
+                streak.changed_at = now
             if hot:
                 self._listed.pop(key, None)
                 self._live[key] = None
@@ -56,11 +70,11 @@ class DirtyKeys:
                 now = self._monotonic()
                 self._forget_old(now)
                 for keys, hot in ((self._live, True), (self._listed, False)):
-                    batch = self._ripe(keys)
+                    batch = self._ripe(keys, now)
                     if batch:
                         for key in batch:
                             del keys[key]
-                            self._recent[key] = now
+                            self._published(key, now)
                         return batch, hot
                 wait = deadline - now
                 if wait <= 0 or self._woken:
@@ -88,27 +102,50 @@ class DirtyKeys:
             self._woken = True
             self._changed.notify_all()
 
-    def _ripe(self, keys: dict[Key, None]) -> list[Key]:
+    def _published(self, key: Key, now: float) -> None:
+        streak = self._recent.pop(key, None)
+        self._recent[key] = _Streak(now, now, 1 if streak is None else streak.count + 1)
+
+    def _ripe_at(self, key: Key) -> float:
+        streak = self._recent.get(key)
+        if streak is None:
+            return 0.0
+        if streak.count == 1:
+            return streak.published_at + self._spacing
+        return min(
+            max(streak.changed_at + QUIET * 2 ** min(streak.count - 2, 8), streak.published_at + self._spacing),
+            streak.published_at + LONGEST,
+        )
+
+    def _ripe(self, keys: dict[Key, None], now: float) -> list[Key]:
         batch: list[Key] = []
         for key in keys:
-            if key not in self._recent:
+            if self._ripe_at(key) <= now:
                 batch.append(key)
                 if len(batch) == BATCH:
                     break
         return batch
 
     def _forget_old(self, now: float) -> None:
-        while self._recent:
-            key = next(iter(self._recent))
-            if self._recent[key] + self._spacing > now:
+        for key in list(islice(self._recent, BATCH)):
+            if self._recent[key].published_at + CALM > now:
                 return
-            del self._recent[key]
+            if key not in self._live and key not in self._listed:
+                del self._recent[key]
 
     def _next_ripe(self, now: float) -> float:
         if not (self._live or self._listed):
             return IDLE
-        oldest = next(iter(self._recent.values()), now)
-        return max(oldest + self._spacing - now, 0.0005)
+        return max(min(map(self._ripe_at, (*self._live, *self._listed))) - now, 0.0005)
+
+
+@dataclass(slots=True)
+class _Streak:
+    """When a key was published last, when it changed last, and how often it was published without a calm."""
+
+    published_at: float
+    changed_at: float
+    count: int
 
 
 class Publisher:

@@ -176,7 +176,6 @@ class Reflector(Generic[S]):
                 self._stream = stream
                 if self._stop.is_set():
                     return 0
-                self._state.heard()
                 for line in stream:
                     self._take(line)
         finally:

@@ -12,12 +12,23 @@ from watcher.seen import SeenExecution, SeenFreeze, SeenRun
 
 
 def execution_changed(before: SeenExecution | None, after: SeenExecution) -> bool:
-    """Say whether a live change of an execution wants a pass; status-only changes and our own finalizer do not."""
+    """Say whether a live change of an execution wants a pass; what our own passes write does not."""
     if before is None or before.uid != after.uid:
         return True
-    if before.guarded and not after.guarded and not after.deleting:
+    if (before.guarded and not after.guarded and not after.deleting) or forced(before, after):
         return True
     return (before.generation, before.deleting, before.asks) != (after.generation, after.deleting, after.asks)
+
+
+def forced(before: SeenExecution, after: SeenExecution) -> bool:
+    """Say whether somebody else wrote the status: our own ends come with their completionTime and their fact."""
+    if before.terminal and not after.terminal:
+        return True
+    if not after.terminal:
+        return False
+    if after.completed_at is None:
+        return before.completed_at is not None or not before.terminal
+    return not before.terminal and not after.facts_pending
 
 
 def execution_listed(before: SeenExecution | None, after: SeenExecution, now: datetime, cooldown: timedelta) -> bool:

@@ -85,7 +85,7 @@ class Watcher:
             self._election = LeaderElection(cluster, namespace, identity, self._lead, draw)
         else:
             self._election = AlwaysLeading(self._lead)
-        dirty = DirtyKeys()
+        self._dirty = dirty = DirtyKeys()
         self._publisher = Publisher(dirty, outlets.publish, outlets.resync, lambda: self._election.leading, draw)
         executions = executions_resource(settings.execution.cooldown_period)
         runs, jobs = runs_resource(settings.execution.namespace), jobs_resource(settings.execution.namespace)

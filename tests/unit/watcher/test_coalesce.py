@@ -67,6 +67,44 @@ def test_a_key_published_a_moment_ago_waits_and_others_do_not(dirty: DirtyKeys, 
     assert dirty.take(0) == ([ONE], True)
 
 
+@pytest.mark.parametrize("seconds", [0.001, 0.2, 1.5, 4.0])
+def test_a_burst_of_a_thousand_changes_costs_three_publishes_and_the_last_change_is_among_them(
+    dirty: DirtyKeys, clock: Clock, seconds: float
+) -> None:
+    taken = []
+    for _ in range(1000):
+        dirty.add(ONE, True)
+        clock.now += seconds / 1000
+        if dirty.take(0)[0]:
+            taken.append(clock.now)
+    last = clock.now
+    for _ in range(1000):
+        clock.now += 0.01
+        if dirty.take(0)[0]:
+            taken.append(clock.now)
+    assert len(taken) <= 3, taken
+    assert last <= taken[-1] + seconds / 1000 <= last + 0.2
+    assert len(dirty) == 0
+
+
+def test_a_key_that_is_never_quiet_is_published_every_five_seconds(dirty: DirtyKeys, clock: Clock) -> None:
+    taken = 0
+    for _ in range(2000):
+        dirty.add(ONE, True)
+        taken += bool(dirty.take(0)[0])
+        clock.now += 0.01
+    assert 5 <= taken <= 6
+
+
+def test_a_change_a_second_is_published_at_once_each_time(dirty: DirtyKeys, clock: Clock) -> None:
+    for _ in range(10):
+        dirty.add(ONE, True)
+        assert dirty.take(0)[0] == [ONE]
+        clock.now += 1.1
+    assert dirty.take(0)[0] == []
+    assert not dirty._recent
+
+
 def test_a_hot_key_does_not_hold_up_listed_ones(dirty: DirtyKeys) -> None:
     dirty.add(ONE, True)
     dirty.take(0)

@@ -290,3 +290,10 @@ def test_a_deaf_stream_is_seen(follow: Follow) -> None:
     run = follow(scripted(lambda n: Reply(then="silence"), lambda n, request: QUIET))
     run.until(lambda r: r.state.silent_for > 0.3)
     assert not run.state.ready
+
+
+def test_a_stream_that_opens_again_and_again_and_says_nothing_is_deaf(follow: Follow) -> None:
+    run = follow(scripted(lambda n: page("1"), lambda n, request: QUIET))
+    run.until(lambda r: len(r.server.watches()) >= 3)
+    run.until(lambda r: r.state.silent_for > 2 * QUICK.read_timeout)
+    assert run.state.ready

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
+import json
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -66,7 +69,9 @@ def run_with(status: str, reason: str, message: str = "") -> dict[str, Any]:
         ("metadata.finalizers", [FINALIZER, "example.com/other"], False),
         ("metadata.resourceVersion", "2", False),
         ("metadata.labels", {"a": "b"}, False),
-        ("status.phase", "Completed", False),
+        ("status.phase", "Completed", True),
+        ("status.phase", "Pending", False),
+        ("status.attempt", 2, False),
         ("status.audit", {"pending": [{"type": "workflow.completed"}]}, False),
     ],
 )
@@ -79,6 +84,50 @@ def test_our_finalizer_coming_is_our_own_write_and_its_loss_is_not() -> None:
     without = see_execution(changed(EXECUTION, "metadata.finalizers", []))
     assert not execution_changed(without, see_execution(EXECUTION))
     assert execution_changed(see_execution(EXECUTION), without)
+
+
+ENDED = {
+    "phase": "Failed",
+    "attempt": 1,
+    "completionTime": "2026-01-02T11:59:00Z",
+    "audit": {"pending": [{"type": "workflow.failed"}]},
+}
+AUDITED = {**ENDED, "audit": {}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "wanted"),
+    [
+        ({"phase": "Running", "attempt": 1}, ENDED, False),
+        (ENDED, AUDITED, False),
+        ({"phase": "Running", "attempt": 1}, AUDITED, True),
+        (AUDITED, {"phase": "Failed", "attempt": 1}, True),
+        ({"phase": "Failed", "attempt": 1}, {"phase": "Failed", "attempt": 1, "reason": "x"}, False),
+        (AUDITED, {"phase": "Running", "attempt": 1}, True),
+    ],
+)
+def test_what_somebody_else_writes_into_a_status_wants_a_pass_and_our_own_ends_do_not(
+    before: dict[str, Any], after: dict[str, Any], wanted: bool
+) -> None:
+    seen = [see_execution(changed(EXECUTION, "status", status)) for status in (before, after)]
+    assert execution_changed(seen[0], seen[1]) is wanted
+
+
+def test_what_is_kept_of_an_object_is_about_a_kilobyte() -> None:
+    """The real objects have tens: managed fields, a pipeline's whole spec, conditions, results."""
+    large = changed(EXECUTION, "metadata.managedFields", [{"fieldsV1": {"f:x": "y" * 30_000}}])
+    large = changed(large, "metadata.annotations", {f"kubernaut.ai/{n}": "z" * 3000 for n in range(8)})
+    run = changed(run_with("Unknown", "Running", "w" * 30_000), "status.pipelineSpec", {"tasks": ["t" * 30_000]})
+    for document, see in ((large, see_execution), (run, see_run)):
+        count = 500
+        copies = [json.dumps({**document, "metadata": {**document["metadata"], "uid": f"u{n}"}}) for n in range(count)]
+        tracemalloc.start()
+        kept = [see(json.loads(text)) for text in copies]
+        gc.collect()
+        size = tracemalloc.get_traced_memory()[0] / count
+        tracemalloc.stop()
+        assert len(kept) == count
+        assert size < 1024, (see.__name__, size)
 
 
 def test_our_last_write_of_a_deletion_wants_no_pass() -> None:
