@@ -117,9 +117,13 @@ class LeaveLine:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseTarget:
-    """Free the target if the hold still is ours under this fence, and wake the first in line."""
+    """Free the target if the hold still is ours under this fence, and wake the first in line.
+
+    `clean` says that nothing was found left of earlier runs, so that the next holder need not look.
+    """
 
     fence: int
+    clean: bool = True
 
 
 @dataclass(frozen=True, slots=True)

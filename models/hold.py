@@ -6,7 +6,7 @@ not a worker, so a hold has no expiry.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from models.keys import Key
@@ -44,12 +44,13 @@ class Mine:
     """We hold the target. `fence` grows with every acquisition of any target, across losses of Redis too.
 
     `suspect` says that something of an earlier run may be left under this target's name, so that it has to be looked
-    for before a run is created. A target that its holder released is not: he waited until nothing was left.
+    for before a run is created. Only the pass that takes a target which its last holder released cleanly knows better:
+    a later pass of the same holder cannot know what an earlier one had begun.
     """
 
     fence: int
     since: datetime
-    suspect: bool = False
+    suspect: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,15 @@ class Busy:
 
 
 HoldView = GateClosed | Free | Mine | Busy
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What Redis knows of a key before its execution has been read: which target it holds or waits for, as whom."""
+
+    target: str
+    uid: str
+    view: HoldView
 
 
 @dataclass(frozen=True, slots=True)

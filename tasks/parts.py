@@ -17,10 +17,11 @@ from tasks.adapters.engines import ClusterRuns
 from tasks.adapters.executions import ClusterExecutions
 from tasks.adapters.freeze_object import FreezeObject
 from tasks.adapters.surroundings import ClusterSurroundings
+from tasks.aside import ThreadsAside
 from tasks.claims import Claims
 from tasks.config import own_namespace
 from tasks.metrics import Metrics
-from tasks.ports import Ports
+from tasks.ports import Aside, Ports
 from tasks.publish import Publisher
 from tasks.redis_scripts.connection import connect
 from tasks.redis_scripts.hold import Holds
@@ -45,11 +46,19 @@ class Parts:
     metrics: Metrics
     surroundings: ClusterSurroundings
     freeze: FreezeObject
+    aside: Aside
 
     @property
     def ports(self) -> Ports:
         return Ports(
-            self.executions, self.runs, self.holds, self.outbox, self.publisher, self.metrics, self.surroundings
+            self.executions,
+            self.runs,
+            self.holds,
+            self.outbox,
+            self.publisher,
+            self.metrics,
+            self.surroundings,
+            self.aside,
         )
 
 
@@ -74,6 +83,7 @@ def build_parts(settings: Settings, celery: Celery, registry: CollectorRegistry)
         metrics=Metrics(registry),
         surroundings=ClusterSurroundings(cluster, home),
         freeze=FreezeObject(cluster, home),
+        aside=ThreadsAside(settings.celery.concurrency),
     )
 
 

@@ -5,19 +5,21 @@ Every method may raise Transient (the other side cannot answer now); writes may 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from models.actions import EmitEvent
 from models.answers import Answers
 from models.execution import Engine, Execution
 from models.freeze import Freeze
-from models.hold import HoldView, Owner
+from models.hold import HoldView, Known, Owner
 from models.keys import Key
 from models.run import Run, TaskRun
 from models.status import Status
+
+T = TypeVar("T")
 
 
 class Executions(Protocol):
@@ -66,24 +68,24 @@ class Runs(Protocol):
 class TargetHolds(Protocol):
     """Holds and lines. Methods that free a target or a place return the keys that may go on now.
 
-    `suspect` notes that earlier runs of a name may have left something, `trust` that nothing is left: see `Mine`.
+    `suspect` notes that a run of a name may have left something; a `clean` release says that nothing is left.
     """
 
     def look(self, target: str, uid: str) -> HoldView: ...
+
+    def known(self, key: Key) -> Known | None: ...
 
     def take(self, target: str, owner: Owner) -> HoldView: ...
 
     def yield_to(self, target: str, owner: Owner, fence: int, other: Owner, other_fence: int) -> HoldView: ...
 
-    def release(self, target: str, uid: str, fence: int) -> Sequence[Key]: ...
+    def release(self, target: str, uid: str, fence: int, *, clean: bool) -> Sequence[Key]: ...
 
     def leave(self, target: str, uid: str) -> Sequence[Key]: ...
 
     def vanish(self, key: Key, uid: str | None) -> Sequence[Key]: ...
 
     def suspect(self, run_names: Iterable[str]) -> None: ...
-
-    def trust(self, target: str, uid: str, fence: int) -> None: ...
 
     def line(self, target: str, limit: int) -> Sequence[Owner]: ...
 
@@ -142,6 +144,12 @@ class Surroundings(Protocol):
     def requester_verified(self) -> bool: ...
 
 
+class Aside(Protocol):
+    """Begins a read beside the caller's thread; what it returns waits for the answer, or raises what was raised."""
+
+    def __call__(self, read: Callable[[], T]) -> Callable[[], T]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Everything one pass works with."""
@@ -153,6 +161,7 @@ class Ports:
     kicker: Kicker
     observer: Observer
     surroundings: Surroundings
+    aside: Aside
 
 
 HOLD_TRUST = timedelta(seconds=5)

@@ -43,6 +43,7 @@ from models.run import Ownership, Run
 from models.status import Fact, Phase
 from models.target import run_name
 from tasks.adapters.cluster_errors import AlreadyExists, ResourceAbsent, clean
+from tasks.passes.ahead import OtherKind
 from tasks.passes.observe import look_behind, owner_lives, remains
 from tasks.passes.telling import events_first, tell
 from tasks.ports import HOLD_TRUST, Clock, Ports
@@ -68,6 +69,7 @@ class Act:
     clock: Clock
     hold_confirmed_at: datetime
     confirm_claim: Callable[[], None]
+    other_kind: OtherKind | None = None
     wake_at: datetime | None = None
     written: frozenset[Fact] = frozenset()
     told_trouble: bool = False
@@ -129,8 +131,9 @@ class Act:
                 self.ports.kicker.wake([waiting.key for waiting in line])
             case LeaveLine():
                 self.ports.kicker.wake(self.ports.holds.leave(self._target, self.execution.uid))
-            case ReleaseTarget(fence=fence):
-                self.ports.kicker.wake(self.ports.holds.release(self._target, self.execution.uid, fence))
+            case ReleaseTarget(fence=fence, clean=clean):
+                freed = self.ports.holds.release(self._target, self.execution.uid, fence, clean=clean)
+                self.ports.kicker.wake(freed)
             case RemoveFinalizer():
                 self.confirm_claim()
                 self.ports.executions.remove_finalizer(self.execution)
@@ -166,12 +169,11 @@ class Act:
         """
         manifest = run_manifest(self.execution, attempt, fence, self.policy)
         for _ in range(CREATION_TRIES):
-            if self._see_existing_run(self.execution.spec.engine.other) or self._frozen():
+            if self._see_other_kind() or self._frozen():
                 return
             self._confirm_hold(fence)
             try:
                 self.observed = replace(self.observed, run=self.ports.runs.create(manifest))
-                self._trust_target()
                 return
             except AlreadyExists:
                 if not self._see_existing_run(self.execution.spec.engine):
@@ -199,14 +201,19 @@ class Act:
         self.observed = replace(self.observed, frozen=self.ports.surroundings.freeze())
         return self.observed.frozen is not None
 
-    def _trust_target(self) -> None:
-        """Note that nothing was left of earlier runs, where that was in doubt; lost, it is only counted once more."""
-        hold = self.observed.hold
-        if isinstance(hold, Mine) and hold.suspect:
-            self.ports.holds.trust(self._target, self.execution.uid, hold.fence)
+    def _see_other_kind(self) -> bool:
+        """Look for a run of the other kind; what was read as the pass began counts where the target is beyond doubt."""
+        hold, looked = self.observed.hold, self.other_kind
+        self.other_kind = None
+        fresh = looked is not None and self.clock.now() - looked.asked_at <= HOLD_TRUST
+        if looked is not None and fresh and isinstance(hold, Mine) and not hold.suspect:
+            return self._see(looked.answer())
+        return self._see_existing_run(self.execution.spec.engine.other)
 
     def _see_existing_run(self, engine: Engine) -> bool:
-        existing = self.ports.runs.get(run_name(self._target), engine)
+        return self._see(self.ports.runs.get(run_name(self._target), engine))
+
+    def _see(self, existing: Run | None) -> bool:
         if existing is None:
             return False
         lives = owner_lives(existing, self.execution, self.ports)
@@ -230,10 +237,12 @@ class Act:
 
     def _delete_run(self, uid: str) -> None:
         self.confirm_claim()
-        if isinstance(self.observed.hold, Mine) and not self.execution.status.phase.terminal:
-            # What it leaves is in nobody's status: should this pass die, the next one has to look for it.
+        hold = self.observed.hold
+        if isinstance(hold, Mine):
+            self.observed = replace(self.observed, hold=replace(hold, suspect=True))
+        else:
+            # Only a holder waits until nothing is left before he releases; all others have to say so first.
             self.ports.holds.suspect([run_name(self._target)])
-            self.observed = replace(self.observed, hold=replace(self.observed.hold, suspect=True))
         try:
             left = self.ports.runs.delete(self._run_seen(uid))
         except Permanent as refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from models.answers import Answers
@@ -12,20 +13,28 @@ from models.names import ASK_CANCEL, ASK_CLEAR, ASK_UNLOCK
 from models.observed import Observed
 from models.policy import Policy
 from models.rules.cancelling import cancel_asked
-from models.rules.cooldown import keeps_target, rest_until, tried
+from models.rules.cooldown import keeps_target, rest_until
 from models.run import Ownership, Run, TaskRun
 from models.status import Phase
 from models.target import run_name
+from tasks.passes.ahead import Ahead
 from tasks.ports import Ports
 
 LOOKS_BEHIND = 3
 
 
-def observe(execution: Execution, now: datetime, policy: Policy, ports: Ports) -> Observed:
-    """Read hold, run, TaskRuns, what is left of earlier runs, and acknowledgements for one execution."""
-    hold, holder = _look_at_hold(execution, ports)
-    needed = _needs_run(execution, hold, now, policy)
-    run = ports.runs.get(run_name(execution.spec.target), execution.spec.engine) if needed else None
+def observe(
+    execution: Execution, now: datetime, policy: Policy, ports: Ports, ahead: Callable[[], Ahead] = Ahead
+) -> Observed:
+    """Read hold, run, TaskRuns, what is left of earlier runs, and acknowledgements for one execution.
+
+    `ahead` waits for what was read while the execution was.
+    """
+    before = ahead()
+    hold, holder = _look_at_hold(execution, before.hold_of(execution), ports)
+    run = None
+    if _needs_run(execution, hold, now, policy):
+        run = before.run_of(execution) or ports.runs.get(run_name(execution.spec.target), execution.spec.engine)
     answers = _answers(execution, ports)
     return Observed(
         hold=hold,
@@ -46,8 +55,8 @@ def _answers(execution: Execution, ports: Ports) -> Answers:
     return ports.facts.answers(execution.uid, ids) if ids else Answers()
 
 
-def _look_at_hold(execution: Execution, ports: Ports) -> tuple[HoldView, Execution | None]:
-    hold = ports.holds.look(execution.spec.target, execution.uid)
+def _look_at_hold(execution: Execution, before: HoldView | None, ports: Ports) -> tuple[HoldView, Execution | None]:
+    hold = before or ports.holds.look(execution.spec.target, execution.uid)
     if not isinstance(hold, Busy):
         return hold, None
     return look_behind(execution, hold, ports)
@@ -127,7 +136,7 @@ def _remains_matter(execution: Execution, hold: HoldView, now: datetime, policy:
     if execution.deleted_at is not None:
         return isinstance(hold, Mine)
     if status.phase.terminal:
-        return isinstance(hold, Mine) and tried(status) and not keeps_target(status, now, policy)
+        return isinstance(hold, Mine) and not keeps_target(status, now, policy)
     if status.phase is Phase.RUNNING:
         return execution.attempt_failed
     return isinstance(hold, Mine) and hold.suspect

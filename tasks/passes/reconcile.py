@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from models.decide import decide
 from models.errors import Conflict, Transient
@@ -12,6 +13,7 @@ from models.keys import Key
 from models.policy import Policy
 from tasks import clock
 from tasks.passes.act import Act
+from tasks.passes.ahead import ask_for_other_kind, look_ahead
 from tasks.passes.observe import observe
 from tasks.ports import Ports
 
@@ -52,12 +54,16 @@ def run_pass(
     Raises Transient and Conflict (the pass is repeated), and whatever a defect raises.
     """
     pass_clock = PassClock.starting(started_at)
+    ahead = ports.aside(partial(look_ahead, key, ports))
     execution = ports.executions.get(key)
     if execution is None:
         ports.kicker.wake(ports.holds.vanish(key, None))
         return None
     now = pass_clock.now()
-    act = Act(execution, observe(execution, now, policy, ports), policy, ports, pass_clock, now, confirm_claim)
+    other_kind = ask_for_other_kind(execution, now, ports)
+    observed = observe(execution, now, policy, ports, ahead)
+    # The hold may have been seen as early as the pass began.
+    act = Act(execution, observed, policy, ports, pass_clock, started_at, confirm_claim, other_kind)
     try:
         return _go_round(act, now, policy, draw_jitter)
     except (Transient, Conflict):

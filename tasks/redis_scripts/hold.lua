@@ -11,8 +11,8 @@
 --   6 {prefix}:restoring  STRING  microseconds at which the restoration under way began
 --   7 {prefix}:owners     HASH    uid -> "ns/name <run name> <target>", for everybody who holds or waits
 --   8 {prefix}:owned      HASH    ns/name -> its uids in `owners`, with spaces between
---   9 {prefix}:suspects   SET     of run names under which an earlier run may have left TaskRuns or pods; kept until
---                                 somebody who holds the target found that nothing is left
+--   9 {prefix}:suspects   SET     of run names under which a run may have left TaskRuns or pods: every target that was
+--                                 taken, until its holder releases it having found that nothing is left
 -- and for each target:
 --     {prefix}:hold:<run name>  HASH  owner (uid), key (ns/name), fence, since (ms), target; missing = free
 --     {prefix}:line:<run name>  ZSET  "uid|ns/name" -> creation, seconds since 1970; ties in order of uid
@@ -91,6 +91,7 @@ local function write_hold(target, uid, key, fence, since)
   redis.call('HSET', hold_of(target), 'owner', uid, 'key', key, 'fence', whole(fence), 'since', whole(since),
     'target', target:sub(22))
   redis.call('SADD', HOLDS, target)
+  redis.call('SADD', SUSPECTS, target:sub(1, 20))  -- for every pass but the one that takes it: it created nothing yet
   remember(uid, key, target)
 end
 

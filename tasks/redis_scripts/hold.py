@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from models.errors import Transient
-from models.hold import Busy, Free, GateClosed, Held, HoldView, Mine, Owner
+from models.hold import Busy, Free, GateClosed, Held, HoldView, Known, Mine, Owner
 from models.keys import Key
 from models.target import run_name
 from tasks.redis_scripts.connection import Client, translated
@@ -20,7 +20,7 @@ from tasks.redis_scripts.scripts import Argument, Scripts
 
 _NAMES = (
     *("take", "look", "release", "leave", "vanish", "yield"),
-    *("begin", "restore", "restore_place", "open", "heads", "line", "all", "suspect", "trust"),
+    *("begin", "restore", "restore_place", "open", "heads", "line", "all", "suspect", "known"),
 )
 _KEYS = ("due", "holds", "lines", "fence", "epoch", "restoring", "owners", "owned", "suspects")
 _HELD_FIELDS = 6
@@ -46,9 +46,20 @@ class Holds:
         """Say what `take` would find, changing nothing; Free also for the first in line of a free target."""
         return _view(self._run("look", _spot(target), uid))
 
-    def release(self, target: str, uid: str, fence: int) -> list[Key]:
-        """Free the target if it is ours under this fence. Transient while the gate is closed."""
-        return _woken(self._run("release", _spot(target), uid, fence))
+    def known(self, key: Key) -> Known | None:
+        """Say what a key holds or waits for; None when it has no target, or its name was used by several."""
+        reply = self._run("known", str(key))
+        if reply[0] == b"unknown":
+            return None
+        target, uid, *view = reply
+        return Known(target.decode(), uid.decode(), _view(view))
+
+    def release(self, target: str, uid: str, fence: int, *, clean: bool) -> list[Key]:
+        """Free the target if it is ours under this fence. Transient while the gate is closed.
+
+        `clean` says that nothing is left of earlier runs; otherwise the next holder has to look.
+        """
+        return _woken(self._run("release", _spot(target), uid, fence, int(clean)))
 
     def leave(self, target: str, uid: str) -> list[Key]:
         """Leave the line. Transient while the gate is closed."""
@@ -70,10 +81,6 @@ class Holds:
         names = list(run_names)
         if names:
             self._run("suspect", *names)
-
-    def trust(self, target: str, uid: str, fence: int) -> None:
-        """Note that nothing is left of earlier runs of a target that is ours under this fence."""
-        self._run("trust", _spot(target), uid, fence)
 
     def line(self, target: str, limit: int = 1000) -> list[Owner]:
         """Return who waits for a target, the first first."""

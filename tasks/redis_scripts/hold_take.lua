@@ -18,5 +18,6 @@ if seen[1] == 'busy' then
   end
 end
 local fence = math.max(last_fence() + 1, now_us)
+local was_suspect = suspect(target)
 write_hold(target, uid, key, fence, now)
-return {'mine', fence, now, suspect(target)}
+return {'mine', fence, now, was_suspect}

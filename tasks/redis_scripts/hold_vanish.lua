@@ -10,12 +10,7 @@ for uid in (redis.call('HGET', OWNED, ARGV[2]) or ''):gmatch('%S+') do
     local key, target = known(uid)
     local hold = holder(target)
     drop_place(target, uid, key)
-    if hold and hold.uid == uid then
-      free(target, uid, key)
-      redis.call('SADD', SUSPECTS, target:sub(1, 20))  -- nobody waited for its run's end
-    else
-      forget(uid, key)
-    end
+    if hold and hold.uid == uid then free(target, uid, key) else forget(uid, key) end
     wake_first(target, woken)
   end
 end

@@ -66,7 +66,7 @@ def steps(url: str) -> dict[str, Step]:
         target = f"ns/deployment/{number % 500}"
         view = holds.take(target, Owner(f"uid-{number}", Key("ns", f"n{number}"), BORN))
         if isinstance(view, Mine):
-            holds.release(target, f"uid-{number}", view.fence)
+            holds.release(target, f"uid-{number}", view.fence, clean=True)
         return 2
 
     def look(number: int) -> int:

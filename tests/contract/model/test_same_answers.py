@@ -43,6 +43,7 @@ class Pair:
         if method in ("waiting_heads", "all"):
             real, model = sorted(real, key=str), sorted(model, key=str)
         assert model == real, (method, arguments, named)
+        assert getattr(model, "suspect", None) == getattr(real, "suspect", None), (method, arguments, named)
         return real
 
 
@@ -113,7 +114,8 @@ def _ask_holds(rng: random.Random, pairs: dict[str, Pair], set_clock: SetClock, 
             if not known and owner.uid[-1] in ("024" if target == TARGETS[0] else "135"):
                 holds.ask("take", target, owner)
         case 3:
-            holds.ask("release", target, owner.uid, view.fence if isinstance(view, Mine) else 1)
+            fence = view.fence if isinstance(view, Mine) else 1
+            holds.ask("release", target, owner.uid, fence, clean=rng.random() < 0.5)
         case 4:
             holds.ask("leave", target, owner.uid)
         case 5:

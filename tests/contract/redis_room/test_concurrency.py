@@ -73,12 +73,12 @@ def test_a_line_serves_everybody_once_in_its_order(redis_client: Client) -> None
         holds.take("node/one", owner)
         joined.wait()
         if owner == OWNERS[0]:
-            holds.release("node/one", owner.uid, first.fence)
+            holds.release("node/one", owner.uid, first.fence, clean=True)
             return
         while not isinstance(view := holds.take("node/one", owner), Mine):
             assert isinstance(view, Busy)
         served.append((view.fence, owner.uid))
-        holds.release("node/one", owner.uid, view.fence)
+        holds.release("node/one", owner.uid, view.fence, clean=True)
 
     all_at_once(wait_in_line)
     assert [uid for _, uid in sorted(served)] == [owner.uid for owner in OWNERS[1:]]
@@ -110,7 +110,7 @@ def test_fences_grow_when_redis_is_emptied_again_and_again(redis_client: Client)
                     assert living.setdefault(target, (owner, view)) == (owner, view), "two holders of one target"
                     taken[target].append(view.fence)
                     if len(taken[target]) % 3 == 0:
-                        holds.release(target, owner.uid, view.fence)
+                        holds.release(target, owner.uid, view.fence, clean=True)
                         del living[target]
 
     def empty_and_restore() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from models.errors import Transient
-from models.hold import Busy, Free, GateClosed, Held, Mine, Owner
+from models.hold import Busy, Free, GateClosed, Held, Known, Mine, Owner
 from models.keys import Key
 from models.target import run_name
 from tasks.redis_scripts.connection import Client
@@ -95,7 +94,7 @@ def test_a_release_makes_the_first_in_line_due(holds: Holds, redis_client: Clien
     mine = take(holds, A)
     wait_for(holds, C, B)
     assert holds.waiting_heads() == []
-    assert holds.release(TARGET, A.uid, mine.fence) == [B.key]
+    assert holds.release(TARGET, A.uid, mine.fence, clean=True) == [B.key]
     assert due(redis_client) == [b"ns/b"]
     assert holds.waiting_heads() == [B.key]
     assert take(holds, B).fence > mine.fence
@@ -111,23 +110,23 @@ def test_a_release_during_a_pass_of_the_first_is_not_lost(
     claim = queue.start(B.key)
     assert isinstance(claim, Claim)
     wait_for(holds, B)
-    holds.release(TARGET, A.uid, mine.fence)
+    holds.release(TARGET, A.uid, mine.fence, clean=True)
     assert queue.done(claim, set_clock.now + timedelta(seconds=30)) == Kick.now(B.key)
 
 
 def test_only_the_owner_under_its_fence_releases(holds: Holds) -> None:
     mine = take(holds, A)
     wait_for(holds, B)
-    assert holds.release(TARGET, B.uid, mine.fence) == []
-    assert holds.release(TARGET, A.uid, mine.fence - 1) == []
-    assert holds.release(OTHER, A.uid, mine.fence) == []
+    assert holds.release(TARGET, B.uid, mine.fence, clean=True) == []
+    assert holds.release(TARGET, A.uid, mine.fence - 1, clean=True) == []
+    assert holds.release(OTHER, A.uid, mine.fence, clean=True) == []
     assert take(holds, A) == mine
 
 
 def test_a_newcomer_does_not_pass_the_first_of_a_free_target(holds: Holds, redis_client: Client) -> None:
     mine = take(holds, A)
     wait_for(holds, B)
-    holds.release(TARGET, A.uid, mine.fence)
+    holds.release(TARGET, A.uid, mine.fence, clean=True)
     redis_client.delete("t:due")
     assert holds.take(TARGET, C) == Busy(B.key, B.uid, B.created, 2)
     assert due(redis_client) == [b"ns/b"]
@@ -138,7 +137,7 @@ def test_a_newcomer_does_not_pass_the_first_of_a_free_target(holds: Holds, redis
 def test_an_older_newcomer_is_the_first(holds: Holds) -> None:
     mine = take(holds, B)
     wait_for(holds, C)
-    holds.release(TARGET, B.uid, mine.fence)
+    holds.release(TARGET, B.uid, mine.fence, clean=True)
     take(holds, A)
     assert holds.line(TARGET) == [C]
 
@@ -146,11 +145,11 @@ def test_an_older_newcomer_is_the_first(holds: Holds) -> None:
 def test_leaving_a_line_lets_the_next_go_on(holds: Holds, redis_client: Client) -> None:
     mine = take(holds, A)
     wait_for(holds, B, C)
-    holds.release(TARGET, A.uid, mine.fence)
+    holds.release(TARGET, A.uid, mine.fence, clean=True)
     assert holds.leave(TARGET, D.uid) == []
     assert holds.leave(TARGET, B.uid) == [C.key]
     take(holds, C)
-    holds.release(TARGET, C.uid, take(holds, C).fence)
+    holds.release(TARGET, C.uid, take(holds, C).fence, clean=True)
     assert nothing_but_the_fence(redis_client)
 
 
@@ -171,27 +170,38 @@ def test_a_vanished_holder_frees_its_target(holds: Holds, redis_client: Client) 
     assert nothing_but_the_fence(redis_client)
 
 
-def test_a_target_is_suspect_when_its_holder_vanished_until_somebody_trusts_it(holds: Holds) -> None:
-    assert not take(holds, A).suspect
-    holds.vanish(A.key, A.uid)
-    mine = take(holds, B)
-    assert mine.suspect
-    assert holds.look(TARGET, B.uid) == mine
-    holds.trust(TARGET, B.uid, mine.fence + 1)
-    holds.trust(TARGET, A.uid, mine.fence)
-    assert holds.look(TARGET, B.uid) == mine
-    holds.trust(TARGET, B.uid, mine.fence)
-    assert holds.look(TARGET, B.uid) == replace(mine, suspect=False)
+def test_a_target_is_beyond_doubt_for_the_pass_that_takes_it_after_a_clean_release_only(holds: Holds) -> None:
+    mine = take(holds, A)
+    assert not mine.suspect
+    seen = holds.look(TARGET, A.uid)
+    assert seen == mine
+    assert isinstance(seen, Mine)
+    assert seen.suspect
+    holds.release(TARGET, A.uid, mine.fence, clean=True)
+    assert not take(holds, B).suspect
 
 
-def test_a_released_target_is_as_suspect_as_it_was(holds: Holds) -> None:
-    clean = take(holds, A)
-    holds.release(TARGET, A.uid, clean.fence)
-    suspect = take(holds, B)
-    assert not suspect.suspect
-    holds.suspect([run_name(TARGET), *(f"wfe-{number:016x}" for number in range(2500))])
-    holds.release(TARGET, B.uid, suspect.fence)
+def test_a_target_that_was_not_released_cleanly_is_suspect(holds: Holds) -> None:
+    mine = take(holds, A)
+    holds.release(TARGET, A.uid, mine.fence, clean=False)
+    assert take(holds, B).suspect
+    holds.vanish(B.key, B.uid)
     assert take(holds, C).suspect
+
+
+def test_names_are_suspect_once_somebody_said_so(holds: Holds) -> None:
+    holds.suspect([run_name(TARGET), *(f"wfe-{number:016x}" for number in range(2500))])
+    assert take(holds, A).suspect
+
+
+def test_what_a_key_is_about_is_known_without_its_execution(holds: Holds) -> None:
+    assert holds.known(A.key) is None
+    mine = take(holds, A)
+    assert holds.known(A.key) == Known(TARGET, A.uid, mine)
+    wait_for(holds, B)
+    assert holds.known(B.key) == Known(TARGET, B.uid, holds.look(TARGET, B.uid))
+    holds.take(OTHER, Owner("another", A.key, A.created))
+    assert holds.known(A.key) is None
 
 
 def test_suspects_are_noted_behind_a_closed_gate(closed: Holds) -> None:
@@ -205,7 +215,7 @@ def test_a_vanished_first_in_line_lets_the_next_go_on(holds: Holds) -> None:
     mine = take(holds, A)
     wait_for(holds, B, C)
     assert holds.vanish(B.key, None) == []
-    assert holds.release(TARGET, A.uid, mine.fence) == [C.key]
+    assert holds.release(TARGET, A.uid, mine.fence, clean=True) == [C.key]
 
 
 def test_a_name_used_again_keeps_its_two_executions_apart(holds: Holds) -> None:
@@ -221,7 +231,7 @@ def test_the_gate_lets_nothing_in_or_out(closed: Holds, redis_client: Client) ->
     assert not closed.gate_open()
     assert closed.take(TARGET, A) == closed.look(TARGET, A.uid) == GateClosed()
     with pytest.raises(Transient, match="gate is closed"):
-        closed.release(TARGET, A.uid, 1)
+        closed.release(TARGET, A.uid, 1, clean=True)
     with pytest.raises(Transient, match="gate is closed"):
         closed.leave(TARGET, A.uid)
     with pytest.raises(Transient, match="gate is closed"):
@@ -240,7 +250,7 @@ def test_restored_holds_and_lines_are_as_before(closed: Holds, set_clock: SetClo
     assert closed.look(TARGET, A.uid) == Mine(123, BORN)
     assert closed.line(TARGET) == [B, C]
     assert closed.all() == [Held(TARGET, A.key, A.uid, 123, BORN, 2)]
-    assert closed.release(TARGET, A.uid, 123) == [B.key]
+    assert closed.release(TARGET, A.uid, 123, clean=True) == [B.key]
     assert take(closed, B).fence == set_clock.microseconds
 
 
@@ -291,5 +301,5 @@ def test_yielding_gives_the_hold_and_joins_the_line(holds: Holds, redis_client: 
     assert due(redis_client) == [b"ns/b"]
     assert holds.look(TARGET, B.uid) == Mine(77, set_clock.now)
     assert holds.line(TARGET) == [C, D]
-    assert holds.release(TARGET, B.uid, 77) == [C.key]
+    assert holds.release(TARGET, B.uid, 77, clean=True) == [C.key]
     assert take(holds, C).fence > mine.fence

@@ -87,7 +87,7 @@ class HoldMachine(RuleBasedStateMachine):
     def release(self, owner: Owner, right: bool) -> None:
         target = self.targets[target_of(owner)]
         fence = target.mine.fence - (not right) if target.mine else 1
-        woken = self._unless_closed(lambda: self.holds.release(target_of(owner), owner.uid, fence))
+        woken = self._unless_closed(lambda: self.holds.release(target_of(owner), owner.uid, fence, clean=True))
         if woken is not None and target.holder == owner and right:
             target.holder = target.mine = None
             assert woken == self._first(target)

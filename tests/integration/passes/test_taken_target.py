@@ -91,7 +91,7 @@ def test_policy_is_followed_when_the_run_of_another_stands_in_the_way(world: Wor
     first = world.declare(TARGET)
     world.make_pass(first)
     [held] = [held for held in world.parts.holds.all() if held.key == first]
-    world.parts.holds.release(TARGET, held.uid, held.fence)
+    world.parts.holds.release(TARGET, held.uid, held.fence, clean=True)
     skipped = world.declare(TARGET, executionConfig=SKIP)
     status = world.make_pass(skipped).status
     assert (status.phase, status.reason) == (Phase.SKIPPED, SkipReason.RESOURCE_BUSY)

@@ -195,7 +195,7 @@ MUTATIONS = (
     ),
     Mutation("a restored target is beyond doubt", upkeep, "_reopen", "set(parts.runs.leftovers())", "()"),
     Mutation(
-        "a vanished holder leaves no doubt", ModelHolds, "vanish", "suspects.add(run_name(target))", "suspects.clear()"
+        "a taken target is beyond doubt", ModelHolds, "_write_hold", "suspects.add(run_name(target))", "suspects.copy()"
     ),
     Mutation(
         "the other kind is not read before a creation",

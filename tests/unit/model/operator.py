@@ -170,7 +170,10 @@ class Operator:
         if not world.room.epoch:
             return "finds the gate closed"
         freed: Any = world.checks.around_redis(
-            "unlock", "release", lambda: ModelHolds(world.room).release(target, uid, fence), (target, uid, fence)
+            "unlock",
+            "release",
+            lambda: ModelHolds(world.room).release(target, uid, fence, clean=False),
+            (target, uid, fence),
         )
         world.checks.excuse(target)
         world.checks.bared.add(uid)

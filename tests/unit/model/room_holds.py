@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from models.errors import Transient
-from models.hold import Busy, Free, GateClosed, Held, HoldView, Mine, Owner
+from models.hold import Busy, Free, GateClosed, Held, HoldView, Known, Mine, Owner
 from models.keys import Key
 from models.target import run_name
 from tasks.redis_scripts.instants import from_ms, to_ms
@@ -33,18 +33,28 @@ class ModelHolds:
                 self._wake_first(target)
                 return seen
         fence = max(room.fence + 1, room.time_us())
+        was_suspect = run_name(target) in room.suspects
         self._write_hold(target, owner.uid, key, fence, room.now)
-        return Mine(fence, from_ms(room.now), run_name(target) in room.suspects)
+        return Mine(fence, from_ms(room.now), was_suspect)
 
     def look(self, target: str, uid: str) -> HoldView:
         return self._view(target, uid) if self._room.epoch else GateClosed()
 
-    def release(self, target: str, uid: str, fence: int) -> list[Key]:
+    def known(self, key: Key) -> Known | None:
+        uids = self._room.owned.get(str(key), ())
+        if len(uids) != 1:
+            return None
+        _, target = self._room.owners[uids[0]]
+        return Known(target, uids[0], self._view(target, uids[0]) if self._room.epoch else GateClosed())
+
+    def release(self, target: str, uid: str, fence: int, *, clean: bool) -> list[Key]:
         self._gate()
         hold = self._room.holds.get(target)
         if hold is None or hold.uid != uid or hold.fence != fence:
             return []
         self._free(target, uid, hold.key)
+        if clean:
+            self._room.suspects.discard(run_name(target))
         return self._wake_first(target)
 
     def leave(self, target: str, uid: str) -> list[Key]:
@@ -65,7 +75,6 @@ class ModelHolds:
                 self._drop_place(target, known, owner_key)
                 if hold is not None and hold.uid == known:
                     self._free(target, known, owner_key)
-                    self._room.suspects.add(run_name(target))
                 else:
                     self._forget(known, owner_key)
                 woken += self._wake_first(target)
@@ -86,11 +95,6 @@ class ModelHolds:
 
     def suspect(self, run_names: Iterable[str]) -> None:
         self._room.suspects.update(run_names)
-
-    def trust(self, target: str, uid: str, fence: int) -> None:
-        hold = self._room.holds.get(target)
-        if hold is not None and (hold.uid, hold.fence) == (uid, fence):
-            self._room.suspects.discard(run_name(target))
 
     def line(self, target: str, limit: int = 1000) -> list[Owner]:
         line = self._room.lines.get(target, {})
@@ -219,6 +223,7 @@ class ModelHolds:
         self._room.fence = max(self._room.fence, fence)
         self._drop_place(target, uid, key)
         self._room.holds[target] = Hold(uid, key, fence, since)
+        self._room.suspects.add(run_name(target))
         self._remember(uid, key, target)
 
     def _free(self, target: str, uid: str, key: str) -> None:

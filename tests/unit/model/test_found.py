@@ -25,6 +25,7 @@ from models.target import run_name
 from tasks import clock, upkeep
 from tasks.adapters import paths
 from tasks.parts import Parts
+from tasks.passes.ahead import Ahead, look_ahead
 from tasks.passes.reconcile import run_pass
 from tasks.redis_scripts.queue import Claim
 from tests.unit.model.actors import Crashed, Port
@@ -79,6 +80,10 @@ def one_pass(world: World, parts: Parts) -> None:
     parts.claims.end(claim)
 
 
+def _nothing_ahead(read: Any) -> Any:
+    return Ahead if getattr(read, "func", None) is look_ahead else read
+
+
 def created(world: World) -> None:
     spec = {"targetResource": "Node/c", "workflowRef": {"workflowId": "w", "version": "1", "containerImage": "i"}}
     body = {"metadata": {"name": KEY.name, "finalizers": [FINALIZER]}, "spec": spec}
@@ -90,7 +95,7 @@ def created(world: World) -> None:
 def test_cooldown_that_ends_within_a_pass_does_not_free_the_target_of_a_standing_run(world: World) -> None:
     created(world)
     direct: Any = Direct()
-    parts = world.build_parts(direct)
+    parts = replace(world.build_parts(direct), aside=cast("Any", _nothing_ahead))
     with ticking(world, 1):
         one_pass(world, parts)
         [run] = world.checks.runs()
@@ -206,7 +211,7 @@ def test_resync_wakes_a_holder_that_has_nothing_left_to_do(world: World) -> None
     [execution] = world.checks.executions()
     parts.holds.take(execution.spec.target, Owner(execution.uid, KEY, execution.created_at))
     upkeep.resync(parts)
-    assert list(world.room.due) == [str(KEY)]
+    assert str(KEY) in world.room.due
     with ticking(world, 1):
         one_pass(world, parts)
     assert world.room.holds == {}

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 from kombu.exceptions import OperationalError
@@ -60,6 +60,8 @@ DANGEROUS = (
 )
 TRACE = 60
 REST_STEPS = 12_000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,7 @@ class World:
             metrics=metrics,
             surroundings=ClusterSurroundings(cluster, HOME),
             freeze=FreezeObject(cluster, HOME),
+            aside=_at_once,
         )
 
     def send(self, name: str, *, args: tuple[str, ...], countdown: float | None, queue: str | None, **_: Any) -> None:
@@ -456,6 +459,12 @@ class _Counting(Metrics):
         self._sum[after.phase.value] += 1
 
 
+def _at_once(read: Callable[[], T]) -> Callable[[], T]:
+    """Read ahead before the pass does anything else: the oldest answer there can be."""
+    answer = read()
+    return lambda: answer
+
+
 class _CheckedQueue:
     """The model's queue with the check after each sweep."""
 
@@ -476,7 +485,7 @@ class _CheckedHolds:
 
     def __getattr__(self, method: str) -> Any:
         inner = getattr(self._holds, method)
-        return lambda *args: self._checks.around_redis(method, method, lambda: inner(*args), args)
+        return lambda *args, **named: self._checks.around_redis(method, method, lambda: inner(*args, **named), args)
 
 
 def _short(result: Any) -> str:
