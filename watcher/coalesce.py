@@ -113,7 +113,7 @@ class DirtyKeys:
         if streak.count == 1:
             return streak.published_at + self._spacing
         return min(
-            max(streak.changed_at + QUIET * 2 ** min(streak.count - 2, 8), streak.published_at + self._spacing),
+            max(streak.changed_at + QUIET * 2.0 ** min(streak.count - 2, 8), streak.published_at + self._spacing),
             streak.published_at + LONGEST,
         )
 
