@@ -38,10 +38,9 @@ NEVER_RAN = TaskRun(name="t", pipeline_task="act", index=0, succeeded=False, rea
 INSTANTS = [NOW + timedelta(seconds=seconds) for seconds in (-900, -300, -10, 0, 1, 30)]
 AT = [None, *INSTANTS]
 REASONS = ["", "looked at"]
-REQUESTS = [None, *(Request(at=NOW, by=by, reason="because") for by in ("ann", "unverified:ann"))]
+REQUESTS = [*[None] * 6, *(Request(at=NOW, by=by, reason="because") for by in ("ann", "unverified:ann"))]
 CLEARANCES = [
-    None,
-    None,
+    *[None] * 7,
     *(Clearance(at=NOW, by="ann", reason="because", method=method) for method in ClearMethod),
     Clearance(at=None, by="ann", reason="because", method=ClearMethod.STATUS_FIELD),
     Clearance(at=NOW, by="", reason="", method=ClearMethod.STATUS_FIELD),
@@ -121,7 +120,7 @@ HOLDS: list[HoldView] = [
     GateClosed(),
     Free(),
     *(Mine(7, NOW, suspect) for suspect in (True, False)),
-    *(Mine(8, NOW) for _ in range(2)),
+    *[Mine(8, NOW)] * 4,
     *(Busy(HOLDER, OTHER, NOW, position) for position in (0, 1, 3)),
 ]
 

@@ -102,6 +102,12 @@ def test_endless_duration_text_is_refused_in_one_short_line(text: str) -> None:
     assert len(fault) < 300
 
 
+def test_attempts_somebody_set_back_are_not_counted_twice() -> None:
+    """Its fact and its Event would have the name of one that was told long ago."""
+    assert execution(Status(attempt=3, failures=0)).next_attempt == 3
+    assert execution(Status(attempt=3, failures=3)).next_attempt == 4
+
+
 def test_all_facts_of_the_most_attempts_fit_into_the_status() -> None:
     """While DataStorage is away nothing is trimmed; the CRD takes 64."""
     most = next(n for n in range(200, 0, -1) if _allowed(n))

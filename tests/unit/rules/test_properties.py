@@ -33,8 +33,9 @@ from models.rules.cooldown import blocks, keeps_target
 from models.run import Ownership
 from models.status import Phase, Status
 from models.status_document import read_status, status_document
-from tests.unit.rules.builders import BUSY, MINE, NOW, ended, execution, run, running, seen
+from tests.unit.rules.builders import BUSY, MINE, NOW, ended, execution, run, running, seen, succeeded
 from tests.unit.rules.drawn import executions, not_terminal, observations, policies, terminal
+from tests.unit.rules.test_taken import MID_RUN
 
 Hindrance = Callable[[Execution, Observed], tuple[Execution, Observed]]
 LEGAL = {
@@ -73,6 +74,16 @@ HINDRANCES: dict[str, Hindrance] = {
     "its cancellation is asked for": lambda e, observed: (replace(e, annotations={ASK_CANCEL: "stop"}), observed),
     "it is being deleted": lambda e, observed: (replace(e, deleted_at=NOW), observed),
     "it has ended": _with_status(phase=Phase.FAILED, completed_at=NOW),
+}
+KEEPERS: dict[str, Hindrance] = {
+    "its cooldown": _with_status(completed_at=NOW - timedelta(seconds=1)),
+    "its block": _with_status(phase=Phase.FAILED, failure=MID_RUN),
+    "its run": _with(run=succeeded()),
+    "its run, which is being deleted": _with(run=run(deleting=True)),
+    "what its run left behind": _with(remains=1),
+    "another holds the target": _with(hold=BUSY, holder=execution(running(), uid=BUSY.holder_uid)),
+    "the gate is closed": _with(hold=GateClosed()),
+    "nobody holds the target": _with(hold=Free()),
 }
 MOST_WRITES = 4
 """Started, cancelled, ended, cleared or unlocked: more steps than these nothing seen at one glance can bring."""
@@ -139,6 +150,14 @@ def test_run_is_created_exactly_when_nothing_stands_in_the_way(status: Status, h
 @given(executions(terminal), observations(), policies)
 def test_who_has_ended_creates_and_cancels_nothing(e: Execution, observed: Observed, policy: Policy) -> None:
     assert not has(decide(e, observed, NOW, policy=policy), CreateRun, CancelRun, AddFinalizer)
+
+
+@given(st.sets(st.sampled_from(sorted(KEEPERS)), max_size=3))
+def test_target_is_freed_exactly_when_nothing_keeps_it(keepers: set[str]) -> None:
+    e, observed = execution(ended(completed_at=NOW - timedelta(hours=1))), seen(MINE)
+    for name in sorted(keepers):
+        e, observed = KEEPERS[name](e, observed)
+    assert has(decide(e, observed, NOW, policy=Policy()), ReleaseTarget) is not bool(keepers)
 
 
 @given(executions(), observations(), policies)
