@@ -6,18 +6,20 @@ import pytest
 
 from models.actions import Action, BufferFacts, EmitEvent, EventReason, PatchStatus, ReleaseTarget, WakeLine
 from models.decide import decide
-from models.execution import Execution
+from models.execution import ConcurrencyPolicy, Execution
 from models.failure import refusal
+from models.names import ASK_CANCEL, ASK_CLEAR
 from models.observed import Observed
 from models.policy import Policy
 from models.retell import EVENT_OF, retold
-from models.status import Fact, FactType, Status
+from models.status import Fact, FactType, FailureDetails, FailureReason, Phase, Status
 from tasks.passes.telling import events_first
 from tests.unit.rules.builders import (
     BUSY,
     MINE,
     NOW,
     POLICY,
+    ended,
     execution,
     failed,
     failed_task,
@@ -30,6 +32,12 @@ from tests.unit.rules.builders import (
 )
 
 ONCE = Policy(max_failures=1)
+BLOCKING = ended(
+    Phase.FAILED,
+    failure=FailureDetails(
+        reason=FailureReason.TASK_FAILED, message="exit 3", failed_at=NOW, summary="Task failed.", started=True
+    ),
+)
 REFUSED = refusal("Forbidden", "exceeded quota")
 
 
@@ -45,6 +53,10 @@ REFUSED = refusal("Forbidden", "exceeded quota")
         (execution(Status(attempt=1, failures=1, next_allowed=NOW)), seen(MINE, refusal=REFUSED), POLICY),
         (execution(), seen(BUSY), POLICY),
         (execution(spec=spec(target="nonsense")), seen(MINE), POLICY),
+        (execution(spec=spec(concurrency=ConcurrencyPolicy.SKIP)), seen(BUSY, holder=execution(running())), POLICY),
+        (execution(annotations={ASK_CANCEL: "wrong target"}), seen(MINE), POLICY),
+        (execution(running(), annotations={ASK_CANCEL: "wrong target"}), seen(MINE, run=run()), POLICY),
+        (execution(BLOCKING, annotations={ASK_CLEAR: "looked at it"}), seen(MINE), POLICY),
     ],
 )
 def test_a_found_fact_is_told_as_its_writer_would_have(before: Execution, observed: Observed, policy: Policy) -> None:
