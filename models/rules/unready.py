@@ -1,4 +1,7 @@
-"""Waiting for the surroundings: a run cannot be created now, whoever has the target."""
+"""Waiting for the surroundings: a run cannot be created now, whoever has the target.
+
+The last place in line stays in the status: that it stood there is told once.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ def wait_frozen(execution: Execution, observed: Observed, now: datetime) -> tupl
     look = WakeAt(now + LOOK_AGAIN)
     if execution.status.reason == WaitReason.FROZEN:
         return keep(execution, observed, now, look)
-    new = replace(touched(execution), reason=WaitReason.FROZEN.value, queue=None)
+    new = replace(touched(execution), reason=WaitReason.FROZEN.value)
     return (*write(execution, observed, new.without_condition(ConditionType.LOCKED), now), look)
 
 
@@ -34,9 +37,9 @@ def wait_for_engine(execution: Execution, observed: Observed, now: datetime) -> 
     status = execution.status
     freed = _freed(observed.hold) if status.phase is Phase.PENDING else ()
     look = WakeAt(now + LOOK_AGAIN)
-    if status.reason == WaitReason.ENGINE_UNAVAILABLE and status.queue is None:
+    if status.reason == WaitReason.ENGINE_UNAVAILABLE:
         return (*keep(execution, observed, now, look), *freed)
-    new = replace(touched(execution), reason=WaitReason.ENGINE_UNAVAILABLE.value, queue=None)
+    new = replace(touched(execution), reason=WaitReason.ENGINE_UNAVAILABLE.value)
     new = new.without_condition(ConditionType.LOCKED)
     if status.phase is Phase.PENDING:
         engine = execution.spec.engine.value

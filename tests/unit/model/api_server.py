@@ -80,6 +80,9 @@ class ModelCluster:
         before = self.objects.get(place)
         if before is None:
             raise Vanished(f"{path} is gone")
+        uid = (body.get("metadata") or {}).get("uid")
+        if uid is not None and uid != before["metadata"]["uid"]:
+            raise Conflict(f"{path} is another object")
         version = (body.get("metadata") or {}).get("resourceVersion")
         if version is not None and version != before["metadata"]["resourceVersion"]:
             raise Conflict(f"{path} changed since it was read")

@@ -10,6 +10,7 @@ from typing import Any
 
 from models.audit import event_id
 from models.execution import Execution, read_execution
+from models.freeze import read_freeze
 from models.job import read_job
 from models.keys import Key
 from models.policy import Policy
@@ -27,6 +28,7 @@ LEGAL = {
 READ: dict[str, Callable[[Document], Run]] = {"pipelineruns": read_run, "jobs": read_job}
 FORCE = "operator"
 STALL = timedelta(seconds=15)
+FREEZE_SEEN = timedelta(seconds=5)
 AUDIT_GRACE = timedelta(seconds=30)
 
 
@@ -59,6 +61,8 @@ class Checks:
     gone: dict[str, datetime] = field(default_factory=dict)
     late_runs: set[str] = field(default_factory=set)
     made: dict[str, datetime] = field(default_factory=dict)
+    cancelled: dict[str, datetime] = field(default_factory=dict)
+    frozen_at: datetime | None = None
     robbed: set[str] = field(default_factory=set)
     given: dict[str, datetime] = field(default_factory=dict)
     forced: set[str] = field(default_factory=set)
@@ -99,6 +103,9 @@ class Checks:
                 self._run_deleted(READ[change.plural](before))
             if after is not None and READ[change.plural](after).succeeded is not None:
                 self.run_ended.setdefault(after["metadata"]["uid"], self.now())
+        elif change.plural == "configmaps":
+            frozen = read_freeze(after) is not None
+            self.frozen_at = (self.frozen_at or self.now()) if frozen else None
         elif change.plural == "events" and after is not None:
             self._event_told(after)
 
@@ -150,6 +157,8 @@ class Checks:
             stored = event_id(old.uid, kind, attempt) in self.storage.events
             claim(stored, f"I4 {kind} {attempt} of {old.key} left the status and is not stored")
         for kind, attempt in has - had:
+            again = kind is FactType.CANCELLED and any(told[:2] == (new.uid, kind) for told in self.facts)
+            claim(not again, f"I4 {new.key} was cancelled twice")
             claim((new.uid, kind, attempt) not in self.facts, f"I4 {kind} {attempt} of {new.key} is told twice")
             self.facts[(new.uid, kind, attempt)] = str(new.key)
         needed = self._told_by(old.status, new.status)
@@ -169,6 +178,9 @@ class Checks:
             needed.add((kind.get(after.phase, FactType.SKIPPED), after.attempt))
         if after.failures > before.failures and not after.phase.terminal:
             needed.add((FactType.RETRYING, after.attempt))
+        if after.cancellation is not None and before.cancellation is None:
+            needed.update((f.type, f.attempt) for f in after.pending_facts if f.type is FactType.CANCELLED)
+            claim(any(f.type is FactType.CANCELLED for f in after.pending_facts), "I4 cancelled without its fact")
         if after.clearance is not None and before.clearance is None:
             needed.add((FactType.BLOCK_CLEARED, after.attempt))
         if after.unlock is not None and before.unlock is None:
@@ -222,6 +234,11 @@ class Checks:
             claim(not over, f"I3 {execution.key} has ended and created a run")
             fresh = (execution.uid, run.attempt) not in self.started or execution.uid in self.robbed
             claim(fresh, f"attempt {run.attempt} of {execution.key} was created twice")
+        if not late:
+            asked = self.cancelled.get(run.execution_uid)
+            claim(asked is None or self.task_began() <= asked, f"{run.execution_key}: a run after its cancel")
+            frozen = self.frozen_at is not None and self.task_began() > self.frozen_at + FREEZE_SEEN
+            claim(not frozen, f"{run.execution_key} created a run although everything is frozen")
         self.started.add((run.execution_uid, run.attempt))
         self.made[run.uid] = now
         for other in self.executions():
@@ -248,6 +265,9 @@ class Checks:
             return
         rests = self._rests_until(execution)
         unlocked = execution.status.phase.terminal and execution.status.unlock is not None
+        cancelled = execution.status.cancellation
+        if cancelled is not None and now >= cancelled.at + self.policy.cancel_timeout - timedelta(seconds=1):
+            return
         claim(
             unlocked or (rests is not None and now >= rests), f"I6 deleted the run of {execution.key}, which needs it"
         )

@@ -16,7 +16,7 @@ from typing import Any
 from unittest.mock import patch
 
 from models import audit, execution, restore, run
-from models.rules import begin, cooldown, ending, follow, leave, lifting, rest, starting, taken, waiting
+from models.rules import begin, cancelling, cooldown, ending, follow, leave, lifting, rest, starting, taken, waiting
 from tasks import delivery, upkeep
 from tasks.adapters.executions import ClusterExecutions
 from tasks.passes import act, reconcile
@@ -204,5 +204,22 @@ MUTATIONS = (
         "self._see_existing_run(self.execution.spec.engine.other) or",
         "False or",
         eager=("_create_foreign",),
+    ),
+    Mutation("created while frozen", act.Act, "_frozen", "is not None", "is True", eager=("_freeze",)),
+    Mutation(
+        "a cancel is forgotten",
+        cancelling,
+        "cancel_asked",
+        "or bool(asked(execution, ASK_CANCEL))",
+        "",
+        eager=("_cancel",),
+    ),
+    Mutation(
+        "cancelled twice",
+        cancelling,
+        "cancel_running",
+        "if asked_for is None:",
+        "if asked_for is None or not run.cancelling:",
+        eager=("_cancel",),
     ),
 )

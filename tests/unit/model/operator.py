@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from models.execution import Engine, Execution
-from models.names import ASK_CLEAR, ASK_UNLOCK, FINALIZER, REQUESTED_BY
+from models.freeze import FREEZE_NAME, freeze_document
+from models.names import ASK_CANCEL, ASK_CLEAR, ASK_UNLOCK, FINALIZER, REQUESTED_BY
 from models.run import Run
 from models.status import Phase
 from models.target import run_name
@@ -20,6 +21,8 @@ TARGETS = ("prod/Deployment/a", "prod/Deployment/b", "Node/c")
 NAMESPACES = ("red", "blue")
 MOST = 7
 RUNS = "runs"
+HOME = "system"
+FREEZE = paths.config_map(HOME, FREEZE_NAME)
 
 
 def _path(run: Run) -> str:
@@ -47,6 +50,9 @@ class Operator:
             self._unlock: 1.2,
             self._clear: 5,
             self._ask_unlock: 2,
+            self._cancel: 2,
+            self._freeze: 0.5,
+            self.unfreeze: 1,
         }
         weights = [weight * (12 if act.__name__ in self._eager else 1) for act, weight in acts.items()]
         return self._world.rng.choices(list(acts), weights)[0]()
@@ -91,6 +97,30 @@ class Operator:
 
     def _ask_unlock(self) -> str:
         return self._ask(self._some(), ASK_UNLOCK)
+
+    def _cancel(self) -> str:
+        execution = self._some(lambda e: not e.status.phase.terminal)
+        if execution is not None:
+            self._world.checks.cancelled.setdefault(execution.uid, self._world.now())
+        return self._ask(execution, ASK_CANCEL)
+
+    def _freeze(self) -> str:
+        cluster = self._world.cluster
+        if cluster.get(FREEZE) is not None:
+            return "finds it frozen"
+        document = freeze_document("looked at", "ann", HOME)
+        if self._world.rng.random() < 0.3:
+            del document["metadata"]["finalizers"]
+        cluster.create(paths.config_maps(HOME), document)
+        return "freezes"
+
+    def unfreeze(self) -> str:
+        """Let everything go on."""
+        found = self._world.cluster.get(FREEZE)
+        if found is None or found["metadata"].get("deletionTimestamp"):
+            return "finds nothing frozen"
+        self._world.cluster.delete(FREEZE, uid=found["metadata"]["uid"])
+        return "unfreezes"
 
     def clear_everything(self) -> str:
         """Let every block go."""

@@ -77,6 +77,8 @@ class ModelTekton:
                 self._deleted(change.before, gone=change.after is None)
             elif change.after is None:
                 self._drop_task_runs(change.before)
+            elif _cancelling(change.after) and not _cancelling(change.before):
+                self._cancelled(change.after)
 
     def _created(self, run: Document) -> None:
         draw = self._rng
@@ -91,6 +93,27 @@ class ModelTekton:
             self._later(fate.runs_for / 4, "refuses", run, lambda: self._finish(run, fate))
         else:
             self._later(timedelta(milliseconds=100), "starts", run, lambda: self._start(run, fate))
+
+    def _cancelled(self, run: Document) -> None:
+        """End a run that somebody asked to: soon, or so late that nobody waits for it."""
+        fate = self._fates.get(run["metadata"]["uid"])
+        if fate is not None:
+            delay = timedelta(seconds=100 if fate.end == "hang" else self._rng.choice((0.1, 2, 8)))
+            self._later(delay, "is cancelled", run, lambda: self._stop(run))
+
+    def _stop(self, run: Document) -> None:
+        if not self._stands(run):
+            return
+        name, uid = run["metadata"]["name"], run["metadata"]["uid"]
+        pod = paths.item("v1", "pods", self._namespace, f"{name}-{uid}")
+        if self._cluster.get(pod) is not None:
+            self._cluster.remove(pod)
+        now = format_instant(self._now())
+        if self._kinds[uid] == "jobs":
+            suspended = {"type": "Suspended", "status": "True", "lastTransitionTime": now}
+            self._patch(run, {"status": {"active": 0, "ready": 0, "conditions": [suspended]}})
+            return
+        self._patch(run, {"status": {"completionTime": now, "conditions": [_condition("False", "Cancelled")]}})
 
     def _start(self, run: Document, fate: Fate) -> None:
         if not self._stands(run):
@@ -168,9 +191,11 @@ class ModelTekton:
         self._patch(run, {"metadata": {"finalizers": None}})
 
     def _stands(self, run: Document) -> bool:
-        """Say whether the run still is there and not being deleted: Tekton cancels nothing by itself."""
+        """Say whether the run is there, has not ended and is not being deleted: Tekton cancels nothing by itself."""
         found = self._cluster.get(self._path(run))
         same = found is not None and found["metadata"]["uid"] == run["metadata"]["uid"]
+        if found is not None and _ended(found):
+            return False
         return same and found is not None and not found["metadata"].get("deletionTimestamp")
 
     def _patch(self, run: Document, body: dict[str, Any]) -> None:
@@ -185,6 +210,16 @@ class ModelTekton:
 
     def _later(self, delay: timedelta, words: str, run: Document, happen: Callable[[], None]) -> None:
         self.plan.append((self._now() + delay, words, run["metadata"]["uid"], happen))
+
+
+def _cancelling(run: Document) -> bool:
+    spec = run.get("spec") or {}
+    return bool(spec.get("status") or spec.get("suspend"))
+
+
+def _ended(run: Document) -> bool:
+    conditions = (run.get("status") or {}).get("conditions") or ()
+    return any(c["status"] in ("True", "False") for c in conditions)
 
 
 def _running_status(plural: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from models.errors import Transient
+from models.freeze import read_freeze
 from models.keys import Key
 from models.names import LABEL_EXECUTION
 from models.policy import Policy
@@ -33,11 +34,12 @@ class ModelWatcher:
         self._dirty: dict[Key, None] = {}
         self._cursor = len(self._cluster.log)
         self._started = False
+        self._resync = False
 
     @property
     def behind(self) -> bool:
         """Whether there is anything to do."""
-        return not self._started or bool(self._dirty) or self._cursor < len(self._cluster.log)
+        return not self._started or self._resync or bool(self._dirty) or self._cursor < len(self._cluster.log)
 
     def poll(self) -> None:
         """Route what came, and publish."""
@@ -52,6 +54,9 @@ class ModelWatcher:
             self._cursor += len(changes)
             self._publisher.wake(list(self._dirty))
             self._dirty.clear()
+            if self._resync:
+                self._publisher.resync()
+                self._resync = False
         except Transient:
             return
 
@@ -70,7 +75,9 @@ class ModelWatcher:
                 self._runs[run.uid] = run
 
     def _route(self, change: Change) -> None:
-        if change.plural == "workflowexecutions":
+        if change.plural == "configmaps":
+            self._resync = self._resync or _in_force(change.before) != _in_force(change.after)
+        elif change.plural == "workflowexecutions":
             self._route_execution(change)
         elif change.plural in SEE and _ours(change.after or change.before or {}):
             self._route_run(change)
@@ -90,6 +97,10 @@ class ModelWatcher:
             self._runs[seen.uid] = seen
         if seen.key is not None and (change.after is None or run_changed(before, seen)):
             self._dirty[seen.key] = None
+
+
+def _in_force(document: Document | None) -> bool:
+    return read_freeze(document) is not None
 
 
 def _ours(document: Document) -> bool:

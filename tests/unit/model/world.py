@@ -34,7 +34,7 @@ from tasks.redis_scripts.instants import from_us
 from tests.unit.model.actors import Actor, Crashed
 from tests.unit.model.api_server import Document, ModelCluster
 from tests.unit.model.checks import FORCE, Checks, Violation
-from tests.unit.model.operator import Operator
+from tests.unit.model.operator import HOME, Operator
 from tests.unit.model.room import ModelQueue, Room
 from tests.unit.model.room_holds import ModelHolds
 from tests.unit.model.room_outbox import ModelOutbox
@@ -45,7 +45,6 @@ from tests.unit.model.watching import ModelWatcher
 START_US = 1_780_000_000_123_456
 SECOND = 1_000_000
 NAMESPACE = "runs"
-HOME = "system"
 POLICY = Policy(
     namespace=NAMESPACE,
     cooldown=timedelta(seconds=60),
@@ -270,6 +269,7 @@ class World:
                     self._turn()
                 self.say("-- no more disturbances")
                 self.chaos = CALM
+                self._forced(self.operator.unfreeze)
                 self._come_to_rest()
             finally:
                 for actor in self.actors:

@@ -1,0 +1,63 @@
+"""A freeze while two workers are busy: within five seconds nothing starts anywhere; its end lets everybody go on."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+import pytest
+
+from cli.local import Stack
+from devcluster import Cluster as LocalCluster
+from models.freeze import FREEZE_NAME, freeze_document, unfreeze_patch
+from models.keys import Key
+from tasks.adapters import paths
+from tasks.adapters.cluster import Cluster
+from tasks.config import DEFAULT_NAMESPACE
+from tests.faults.promise.watching import RunWatch, declare, phases
+from tests.waiting import until
+
+RUNS = "kubernaut-workflows"
+IMAGE = "scripted/outcome-success-100ms:v1"
+ADMIN = "devcluster:admin"
+"""Whom the cluster of the tests knows the person with its kubeconfig as; the policy of deploy/ vouches for it."""
+PATH = paths.config_map(DEFAULT_NAMESPACE, FREEZE_NAME)
+
+
+def _reason(cluster: Cluster, name: str) -> str:
+    document = cluster.get(paths.execution(Key("default", name))) or {}
+    return str((document.get("status") or {}).get("reason") or "")
+
+
+@pytest.mark.timeout(180)
+def test_nothing_starts_while_frozen_on_any_worker(stack: Stack, api_cluster: LocalCluster) -> None:
+    cluster = Cluster.connect(str(api_cluster.kubeconfig))
+    stem = f"fz-{int(time.time())}"
+    early = [f"{stem}-early-{number}" for number in range(6)]
+    late = [f"{stem}-late-{number}" for number in range(12)]
+    with RunWatch(cluster, RUNS) as runs:
+        for name in early:
+            declare(cluster, "default", name, f"frozen/deployment/{name}", IMAGE)
+        until(lambda: phases(cluster, "default", early)["Completed"] == len(early), 60, "both workers are at work")
+        frozen = cluster.create(
+            paths.config_maps(DEFAULT_NAMESPACE), freeze_document("migration", ADMIN, DEFAULT_NAMESPACE)
+        )
+        over = time.monotonic() + 5
+        until(lambda: time.monotonic() > over, 10, "every worker must have seen it by now")
+        for name in late:
+            declare(cluster, "default", name, f"frozen/deployment/{name}", IMAGE)
+        until(lambda: all(_reason(cluster, name) == "Frozen" for name in late), 30, "all wait visibly")
+        assert len(runs.created) == len(early)
+        cluster.merge_patch(PATH, unfreeze_patch(ADMIN))
+        cluster.delete(PATH, uid=frozen["metadata"]["uid"])
+        ended = time.monotonic()
+        until(lambda: len(runs.created) == len(early) + len(late), 20, "all are started")
+        assert time.monotonic() - ended < 15, "the backstop of half a minute was not needed"
+    until(lambda: phases(cluster, "default", late)["Completed"] == len(late), 60, "all have completed")
+    until(lambda: cluster.get(PATH) is None, 40, "the object goes when its end is audited")
+    answer = httpx.get(
+        f"{stack.datastorage_url}/api/v1/audit/events",
+        params={"correlation_id": f"freeze-{frozen['metadata']['uid']}", "limit": 100},
+    )
+    told = [(event["event_type"], event["actor_id"]) for event in reversed(answer.json()["data"])]
+    assert told == [("workflow.frozen", ADMIN), ("workflow.unfrozen", ADMIN)]
