@@ -185,6 +185,11 @@ class CelerySettings:
         "When Redis gives an unacknowledged message to another worker; too short, and a long task runs twice.",
     )
     task_events: bool = _key(True, FlagKind(), "Celery events for Flower; they cost throughput.")
+    heartbeat_file: str = _key(
+        "",
+        TextKind("a path, or empty"),
+        "Where a worker notes that it still asks for messages, for the probe `python -m tasks.alive`; empty: nowhere.",
+    )
     concurrency: int = _key(16, WholeKind(1, 256), "Threads of one worker process.")
 
 

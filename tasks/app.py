@@ -12,6 +12,7 @@ from kombu.entity import Queue
 from beat_schedule import SCHEDULE
 from models.settings import Settings
 from tasks.config import load_or_exit
+from tasks.liveness import HeartbeatFile
 
 EVENTS, TIMERS, RESYNC, AUDIT = "events", "timers", "resync", "audit"
 RECONCILE, WAKE = "workflowexecution.reconcile", "workflowexecution.wake"
@@ -54,6 +55,7 @@ def build_app(settings: Settings) -> Celery:
         timezone="UTC",
         wfe=settings,
     )
+    celery.steps["consumer"].add(HeartbeatFile)
     return celery
 
 

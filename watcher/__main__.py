@@ -23,10 +23,10 @@ from tasks.adapters.cluster import Cluster
 from tasks.config import load, own_namespace
 from tasks.logs import log_json
 from tasks.turns import take_short_turns
+from tasks.waiting import START_DEADLINE, wait_for_redis
 from watcher.gauges import Stored
 from watcher.service import Outlets, Watcher
 
-START_DEADLINE = 120.0  # seconds
 SCRAPE_PATIENCE = timedelta(seconds=2)
 
 log = logging.getLogger("watcher")
@@ -64,7 +64,10 @@ def _run(settings: Settings, config: str | None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: watcher.stopping.set())
     _announce({"health": watcher.health.address, "metrics": watcher.metrics.address})
-    watcher.run(START_DEADLINE)
+    if wait_for_redis(settings.redis, watcher.stopping, START_DEADLINE):
+        watcher.run(START_DEADLINE)
+    else:
+        watcher.close()
     log.info("stopped")
     return 0
 

@@ -18,6 +18,7 @@ from models.settings import Settings
 from tasks import clock
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
+from tasks.waiting import wait_for_cluster
 from watcher.coalesce import DirtyKeys, Publish, Publisher
 from watcher.gauges import ClusterGauges, Stored
 from watcher.health import Endpoint, deaf_streams, exposition, probe, register_streams, unlisted_streams
@@ -27,7 +28,6 @@ from watcher.resource import Resource, Timing
 from watcher.route import execution_changed, execution_listed, freeze_changed, run_changed
 from watcher.seen import SeenExecution, SeenFreeze, SeenRun, see_execution, see_freeze, see_job, see_run
 from watcher.state import StreamState
-from watcher.waiting import wait_for_cluster
 
 STOP_WITHIN = 2.5  # seconds, all threads together
 

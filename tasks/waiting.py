@@ -1,4 +1,4 @@
-"""Wait for what the watcher needs at its start, and say what for. Seconds."""
+"""Wait for what a process needs at its start, and say what for. Seconds."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import threading
 from collections.abc import Callable
 
 from models.errors import ExecutorError
+from models.settings import RedisSettings
 from tasks import clock
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
+from tasks.redis_scripts.connection import connect, ping
 
+START_DEADLINE = 120.0
 PAUSE = 0.5
 SAY_EVERY = 5.0
 
@@ -45,3 +48,9 @@ def wait_for_cluster(cluster: Cluster, stop: threading.Event, deadline: float) -
         stop,
         deadline,
     )
+
+
+def wait_for_redis(settings: RedisSettings, stop: threading.Event, deadline: float) -> bool:
+    """Wait for Redis to answer. Raises TimeoutError."""
+    with connect(settings) as client:
+        return wait_for("Redis", lambda: ping(client), stop, deadline)

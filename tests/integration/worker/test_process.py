@@ -1,0 +1,107 @@
+"""Worker and beat processes: what they wait for at their start, the sign of life, the end on SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devcluster.cluster import Cluster as LocalCluster
+from models.errors import Transient
+from models.settings import RedisSettings
+from tasks import alive, clock, liveness, worker_process
+from tests.waiting import until
+
+CRD = Path(__file__).parents[3] / "deploy" / "crd.yaml"
+Launch = Callable[..., tuple["subprocess.Popen[bytes]", Path]]
+
+
+@pytest.fixture
+def launch(api_cluster: LocalCluster, redis_server: Any, tmp_path: Path) -> Iterator[Launch]:
+    """Start `celery -A tasks …` as it is started in earnest."""
+    api_cluster.apply(CRD)
+    children: list[subprocess.Popen[bytes]] = []
+
+    def start(*words: str) -> tuple[subprocess.Popen[bytes], Path]:
+        log = tmp_path / f"{words[0]}-{len(children)}.log"
+        variables = {
+            **os.environ,
+            "WFE_KUBERNETES_KUBECONFIG": str(api_cluster.kubeconfig),
+            "WFE_REDIS_URL": redis_server.url,
+            "WFE_CONTROLLER_METRICS_ADDR": "127.0.0.1:0",
+            "WFE_CELERY_HEARTBEAT_FILE": str(tmp_path / "alive"),
+        }
+        with log.open("wb") as sink:
+            command = [sys.executable, "-m", "celery", "-A", "tasks", *words]
+            child = subprocess.Popen(command, env=variables, stdout=sink, stderr=sink, cwd=Path(__file__).parents[3])
+        children.append(child)
+        return child, log
+
+    yield start
+    for child in children:
+        child.kill()
+        child.wait()
+
+
+WORKER = ("worker", "--without-gossip", "--without-mingle", "--loglevel", "INFO")
+
+
+@pytest.mark.timeout(120)
+def test_worker_waits_for_redis_then_lives_and_ends_with_zero(
+    launch: Launch, redis_server: Any, tmp_path: Path
+) -> None:
+    redis_server.stop()
+    try:
+        child, log = launch(*WORKER)
+        until(lambda: '"waits_for": "Redis"' in log.read_text(), 30, "it says what it waits for")
+        assert child.poll() is None
+    finally:
+        redis_server.start()
+    until(lambda: " ready." in log.read_text(), 40, "the worker is ready")
+    said = log.read_text()
+    order = [said.index(f'"waits_for": "{what}') for what in ("Redis", "the API server", "the CRD")]
+    assert order == sorted(order)
+    until((tmp_path / "alive").exists, 10, "its sign of life")
+    assert alive.main([str(tmp_path / "alive")]) == 0
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(20) == 0
+
+
+@pytest.mark.timeout(120)
+def test_beat_waits_for_redis(launch: Launch, redis_server: Any) -> None:
+    redis_server.stop()
+    try:
+        _, log = launch("beat", "--loglevel", "INFO", "--schedule", os.devnull)
+        until(lambda: '"waits_for": "Redis"' in log.read_text(), 30, "it says what it waits for")
+        assert "Sending due task" not in log.read_text()
+    finally:
+        redis_server.start()
+    until(lambda: "Sending due task" in log.read_text(), 40, "it ticks")
+
+
+def test_what_does_not_come_ends_a_process_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_process, "START_DEADLINE", 0.0)
+
+    class Given:
+        redis = RedisSettings(url="redis://127.0.0.1:1/0")
+
+    settings: Any = Given()
+    with pytest.raises(SystemExit) as ended:
+        worker_process._wait_or_exit(settings, cluster=False)
+    assert ended.value.code == 1
+    assert not isinstance(ended.value.__cause__, Transient)
+
+
+def test_probe_is_patient_with_redis_and_not_with_a_worker_that_hangs(tmp_path: Path) -> None:
+    file = tmp_path / "alive"
+    assert alive.main([str(file)]) == 1
+    file.write_text(f"{clock.monotonic() - 121:.3f}\n")
+    assert alive.main([str(file)]) == 0
+    file.write_text(f"{clock.monotonic() - liveness.LONGEST_SILENCE - 1:.3f}\n")
+    assert alive.main([str(file)]) == 1
