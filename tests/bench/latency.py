@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -34,6 +35,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.points: dict[str, dict[str, float]] = {}
+        self.took = 0.0
         self._lock = threading.Lock()
 
     def mark(self, name: str, point: str) -> None:
@@ -60,7 +62,10 @@ def watch(cluster: Cluster, path: str, see: Callable[[dict[str, Any]], None]) ->
 
 
 def measure(cluster: Cluster, rate: float, count: int, runs: str, namespace: str, image: str) -> Stopwatch:
-    """Create executions at an even rate, each on a target of its own, and wait until all have ended."""
+    """Create executions at an even rate, each on a target of its own, and wait until all have ended.
+
+    No rate (0): all at once, from eight threads.
+    """
     stopwatch = Stopwatch()
 
     def see_execution(document: dict[str, Any]) -> None:
@@ -78,13 +83,22 @@ def measure(cluster: Cluster, rate: float, count: int, runs: str, namespace: str
     watch(cluster, paths.pipeline_runs(runs), see_run)
     stem, begin = f"bench-{int(time.time())}", time.perf_counter()
     names = [f"{stem}-{number}" for number in range(count)]
-    for number, name in enumerate(names):
-        time.sleep(max(begin + number / rate - time.perf_counter(), 0))
+
+    def declare(name: str) -> None:
         cluster.create(paths.executions(namespace), _execution(namespace, name, image))
         stopwatch.mark(name, "created")
-    deadline = time.perf_counter() + 120
+
+    if rate:
+        for number, name in enumerate(names):
+            time.sleep(max(begin + number / rate - time.perf_counter(), 0))
+            declare(name)
+    else:
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(declare, names))
+    deadline = time.perf_counter() + 300
     while time.perf_counter() < deadline and any("ended" not in stopwatch.points.get(name, {}) for name in names):
         time.sleep(0.05)
+    stopwatch.took = time.perf_counter() - begin
     for name in names:
         document = cluster.get(paths.execution(Key(namespace, name)))
         if document is not None:
@@ -118,7 +132,7 @@ def main() -> int:
     """Measure and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kubeconfig", required=True)
-    parser.add_argument("--rate", type=float, default=2)
+    parser.add_argument("--rate", type=float, default=2, help="executions a second; 0: a burst, all at once")
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--namespace", default="default")
     parser.add_argument("--runs", default="kubernaut-workflows")
@@ -126,8 +140,10 @@ def main() -> int:
     given = parser.parse_args()
     cluster = Cluster.connect(given.kubeconfig)
     seen = measure(cluster, given.rate, given.count, given.runs, given.namespace, given.image)
-    figures = {"rate": given.rate, "start_ms": summary(seen.spans("created", "run"))}
-    print(json.dumps({**figures, "finish_ms": summary(seen.spans("run ended", "ended"))}))
+    figures: dict[str, Any] = {"rate": given.rate, "start_ms": summary(seen.spans("created", "run"))}
+    figures["finish_ms"] = summary(seen.spans("run ended", "ended"))
+    figures["ended_per_minute"] = round(60 * len(seen.spans("created", "ended")) / seen.took)
+    print(json.dumps(figures))
     return 0
 
 
