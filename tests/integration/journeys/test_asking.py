@@ -187,6 +187,6 @@ def test_one_person_does_not_sign_for_another(terminal: Terminal) -> None:
 def test_settings_are_shown_with_where_they_come_from(terminal: Terminal) -> None:
     rows = {row["key"]: row for row in json.loads(terminal.wfe("config", "show", "-o", "json"))}
     cooldown = rows["execution.cooldown_period"]
-    assert (cooldown["value"], cooldown["origin"]) == ("4s", "file")
+    assert (cooldown["value"], cooldown["origin"]) == ("6s", "file")
     assert (rows["execution.namespace"]["origin"], rows["redis.password"]["value"]) == ("default", "")
     assert "execution.cooldown_period" in terminal.wfe("config", "show")
