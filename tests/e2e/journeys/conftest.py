@@ -6,19 +6,32 @@ from collections.abc import Iterator
 
 import pytest
 
+from cli.local import Stack
 from devcluster import Cluster as LocalCluster
 from devcluster.bundle import publish
 from tests.stack_plugin import StackFactory
 from tests.terminal import SAMPLES, Terminal, sit_down
 from tests.waiting import until
 
+SETTINGS = {
+    "execution.cooldown_period": "4s",
+    "backoff.base_cooldown": "1s",
+    "backoff.jitter": "0",
+    "backoff.max_consecutive_failures": "3",
+}
+
 
 @pytest.fixture(scope="module")
-def terminal(full_cluster: LocalCluster, stack_factory: StackFactory) -> Terminal:
+def stack(full_cluster: LocalCluster, stack_factory: StackFactory) -> Stack:
     assert full_cluster.registry is not None
     for bundle in ("restart", "failing"):
         publish(full_cluster.registry, f"kubernaut/{bundle}:v1", SAMPLES / "bundles" / bundle)
-    stack = stack_factory(workers=2, tekton="real", settings={"execution.cooldown_period": "4s"})
+    return stack_factory(workers=2, tekton="real", settings=SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def terminal(full_cluster: LocalCluster, stack: Stack) -> Terminal:
+    assert full_cluster.registry is not None
     return sit_down(stack, full_cluster.registry)
 
 
