@@ -9,7 +9,9 @@ import pytest
 from devcluster import builds, manifests
 from devcluster import cluster as local_clusters
 from devcluster.cluster import Cluster as LocalCluster
+from models.execution import Engine
 from tasks.adapters.cluster import Cluster
+from tasks.adapters.surroundings import ClusterSurroundings
 from tests.integration.watcher.conftest import CRD, NAMESPACE, RUNS, User, start_watcher, until
 from watcher.health import unlisted_streams
 
@@ -35,9 +37,15 @@ def test_the_watcher_waits_for_its_crd_lives_without_tekton_and_notices_it_come(
         key = user.declare()
         until(lambda: started.published.count(key) == 1)
 
+        around = ClusterSurroundings(user.cluster, "default")
+        around.engine_absent(Engine.TEKTON)
+        assert [around.engine_available(engine) for engine in Engine] == [False, True]
+        asked = started.published.resyncs
         builds.ensure(None, tekton_crds=True, say=lambda line: None)
         bare.apply(manifests.load(builds.prepared(manifests.CRDS)))
         until(lambda: runs.listed, 30)
+        until(lambda: started.published.resyncs > asked)
+        assert around.engine_available(Engine.TEKTON)
         user.say(user.create_run(key), "True", "Succeeded")
         until(lambda: started.published.count(key) == 2)
         assert started.watcher.problems() == []
