@@ -33,13 +33,17 @@ def test_passes_of_a_killed_worker_are_taken_over_within_ten_seconds(stack: Stac
             killed = time.monotonic()
             _until_taken_over(client)
             waited.append(time.monotonic() - killed)
-            until(lambda: phases(cluster, "default", names)["Completed"] == len(names), 60, "all end", every=0.3)
+            _until_completed(cluster, names)
             if max(waited) > 1:
                 break
     assert max(waited) > 1, "no pass was hit"
     assert runs.overlaps == []
     assert set(runs.created.values()) == {1}
     print("taken over after", [round(seconds, 1) for seconds in waited])
+
+
+def _until_completed(cluster: Cluster, names: list[str]) -> None:
+    until(lambda: phases(cluster, "default", names)["Completed"] == len(names), 60, "all end", every=0.3)
 
 
 def _until_taken_over(client: redis.Redis) -> None:
