@@ -201,7 +201,7 @@ MUTATIONS = (
         "the other kind is not read before a creation",
         act.Act,
         "_create_run",
-        "self._see_existing_run(self.execution.spec.engine.other) or",
+        "self._see_other_kind() or",
         "False or",
         eager=("_create_foreign",),
     ),
