@@ -25,6 +25,7 @@ SHOWN_BY = {
     "acknowledged before it is stored": 5,
     "decisions at another instant than observations": 21,
     "a restoration forgets blocks": 32,
+    "an adopted run that has ended is not looked at again": 43,
     "cleared without a record": 2,
     "unlocked without a record": 2,
     "deleted without a word of its block": 4,
