@@ -147,7 +147,7 @@ def kwok(layout: Layout) -> Component:
         },
     }
     stages = [
-        *manifests.load(builds.prepared(manifests.STAGES)),
+        *manifests.stock_stages(builds.prepared(manifests.STAGES)),
         *manifests.read_documents(recipes.HERE / "stages.yaml"),
     ]
     config = layout.directory / "kwok.yaml"

@@ -93,6 +93,16 @@ def _spare(stage: Document, outcome: str) -> None:
     stage["spec"]["selector"]["matchExpressions"].append({"key": key, "operator": "NotIn", "values": [outcome]})
 
 
+def stock_stages(path: Path) -> Iterator[Document]:
+    """Yield the prepared stock stages; pod-ready is kept away from an image that asks not to be pulled, too."""
+    asked = '(.spec.containers[0].image | capture("/outcome-(?<asked>image-pull)") | .asked) // null'
+    for stage in load(path):
+        if stage["metadata"]["name"] == "pod-ready":
+            spared = {"key": asked, "operator": "NotIn", "values": [pod.Outcome.IMAGE_PULL.value]}
+            stage["spec"]["selector"]["matchExpressions"].append(spared)
+        yield stage
+
+
 def load(path: Path) -> Iterator[Document]:
     """Yield the prepared objects of a file in the cache."""
     yield from json.loads(path.read_text())

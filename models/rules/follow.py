@@ -16,7 +16,7 @@ from models.policy import Policy
 from models.rules.begin import DELETION_WAIT, GATE_WAIT, create_or_adopt
 from models.rules.cancelling import cancel_asked, cancel_between_attempts, cancel_running
 from models.rules.ending import complete, fail, plain_details
-from models.rules.starting import creation_refused, look_for_pod, retry_later
+from models.rules.starting import POD_LOOK, creation_refused, look_for_pod, retry_later
 from models.rules.writing import facts, run_status, touched, write
 from models.run import Ownership, Run
 from models.status import FailureReason
@@ -57,7 +57,9 @@ def follow(
 def _while_going(execution: Execution, observed: Observed, run: Run, now: datetime) -> tuple[Action, ...]:
     """Wait for the run's end, and stop a Job whose pod can never start: it would wait until its deadline."""
     stuck = next((task for task in observed.task_runs if task.reason in NEVER_STARTS), None)
-    if run.waits_for_pod and stuck is not None and not any(task.started for task in observed.task_runs):
+    # The Job controller tries several times within the first seconds, which may be all that is needed.
+    lasting = run.waits_for_pod and now - run.created_at >= POD_LOOK
+    if lasting and stuck is not None and not any(task.started for task in observed.task_runs):
         return (CancelRun(run.uid, f"{stuck.reason}: {stuck.message}"),)
     return (*_progress(execution, observed, run, now), *look_for_pod(run, now))
 

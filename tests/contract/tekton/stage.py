@@ -38,6 +38,8 @@ class Case:
     cancel: str = ""
     image: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
+    pod_template: Mapping[str, Any] = field(default_factory=dict)
+    pod_status: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def run(self) -> str:
@@ -81,16 +83,28 @@ class Stage:
 
     def play(self, case: Case) -> Ended:
         """Create the run of a case, wait until it and its TaskRuns have ended, and delete it."""
+        created, run, task_runs = self.perform(case)
+        ended = _ended(case, self._history(created), run, task_runs)
+        self.client.request("DELETE", f"{API}/pipelineruns/{case.run}")
+        return ended
+
+    def perform(self, case: Case) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+        """Create the run of a case; return it as it was then, and with its TaskRuns as it ended."""
         created = self.client.request("POST", f"{API}/pipelineruns", self._run(case))
         path = f"{API}/pipelineruns/{case.run}"
         if case.cancel:
             until(lambda: any("running" in s for s in _steps(self._task_runs(case))), DEADLINE, "a running step")
             self.client.request("PATCH", path, {"spec": {"status": case.cancel}}, MERGE_PATCH)
+        if case.pod_status:
+            self._disturb_pod(case)
         until(lambda: self._is_over(case), DEADLINE, "the end")
-        run, task_runs = self.client.request("GET", path), self._task_runs(case)
-        ended = _ended(case, self._history(created), run, task_runs)
-        self.client.request("DELETE", path)
-        return ended
+        return created, self.client.request("GET", path), self._task_runs(case)
+
+    def _disturb_pod(self, case: Case) -> None:
+        """Say of the pod of a case what its node would, once its container is alive."""
+        until(lambda: any("running" in s for s in _steps(self._task_runs(case))), DEADLINE, "a running step")
+        pod = f"/api/v1/namespaces/{NAMESPACE}/pods/{case.run}-task-1-pod"
+        self.client.request("PATCH", f"{pod}/status", {"status": dict(case.pod_status)}, MERGE_PATCH)
 
     def await_no_task_runs(self, case: Case) -> None:
         """Wait until the TaskRuns of a deleted run are gone, too."""
@@ -111,7 +125,10 @@ class Stage:
                     "resolver": "bundles",
                     "params": [{"name": k, "value": v} for k, v in params.items()],
                 },
-                "taskRunTemplate": {"serviceAccountName": case.account},
+                "taskRunTemplate": {
+                    "serviceAccountName": case.account,
+                    **({"podTemplate": dict(case.pod_template)} if case.pod_template else {}),
+                },
                 "timeouts": {"pipeline": case.timeout},
                 "params": [{"name": k, "value": v} for k, v in case.params.items()],
             },
@@ -152,7 +169,20 @@ def bundles() -> dict[str, list[dict[str, Any]]]:
     return {
         **{f"tasks-{count}": [_pipeline(count)] for count in (1, 2, 3)},
         "parameter": [_pipeline(1, params=[{"name": "SCRIPTED", "type": "string"}])],
+        "task-timeout": [_with_task(_pipeline(1), timeout="2s")],
+        "task-absent": [_with_task(_pipeline(1), taskSpec=None, taskRef={"name": "absent"})],
+        "finally": [_with_task(_pipeline(2), final=True)],
     }
+
+
+def _with_task(pipeline: dict[str, Any], *, final: bool = False, **changes: Any) -> dict[str, Any]:
+    """Change the last task of a pipeline, or make it one that runs at the end."""
+    last = pipeline["spec"]["tasks"].pop()
+    last = {name: value for name, value in {**last, **changes}.items() if value is not None}
+    if final:
+        del last["runAfter"]
+    pipeline["spec"].setdefault("finally" if final else "tasks", []).append(last)
+    return pipeline
 
 
 def _pipeline(count: int, params: list[dict[str, str]] | None = None) -> dict[str, Any]:
