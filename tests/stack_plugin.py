@@ -71,7 +71,8 @@ def _executor_login(cluster: LocalCluster) -> str:
 def clear(kubeconfig: str) -> None:
     """Remove every execution and run of a cluster on which no executor runs any more."""
     cluster = Cluster.connect(kubeconfig, "", timedelta(seconds=10))
-    for collection, one in ((paths.executions(), paths.executions), (paths.pipeline_runs(), paths.pipeline_runs)):
+    kinds = ((paths.executions(), paths.executions), (paths.pipeline_runs(), paths.pipeline_runs))
+    for collection, one in (*kinds, (paths.jobs(), paths.jobs)):
         try:
             found = list(cluster.list(collection))
         except ResourceAbsent:
