@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any
@@ -141,6 +141,7 @@ class Step:
         return self.running or (self.exit_code is not None and self.container and self.reason not in _NO_PROCESS)
 
 
+_DECLARED = ("TaskRunImagePullFailed", "CreateContainerConfigError", "PodCreationFailed")
 _NO_PROCESS = ("StartError", "ContainerCannotRun")
 """The kubelet's words for a container whose process could not be started; its exit code (128) is the runtime's."""
 
@@ -216,9 +217,22 @@ def _read_task_run(document: Mapping[str, Any], index: int, names: tuple[str, ..
         succeeded=succeeded,
         reason=reason,
         message=message,
-        steps=tuple(read_step(step.get("name") or "", step) for step in status.get("steps") or ()),
+        steps=tuple(_read_task_step(step, metadata.get("creationTimestamp")) for step in status.get("steps") or ()),
         sidecars=tuple(read_step(sidecar.get("name") or "", sidecar) for sidecar in status.get("sidecars") or ()),
     )
+
+
+def _read_task_step(document: Mapping[str, Any], task_created: str | None) -> Step:
+    """Read a step of a TaskRun.
+
+    One that still waits when its TaskRun fails is declared terminated too, and because the CRD wants a startedAt it
+    gets the TaskRun's creation (taskrun.go, failTaskRun). With an imageID, or of another instant, it was alive.
+    """
+    step = read_step(document.get("name") or "", document)
+    began = (document.get("terminated") or {}).get("startedAt")
+    if step.reason in _DECLARED and not document.get("imageID") and began in (None, task_created):
+        return replace(step, container=False)
+    return step
 
 
 def read_step(name: str, document: Mapping[str, Any]) -> Step:

@@ -32,6 +32,7 @@ def failure_of(user: User, key: Key, seconds: float = 30) -> FailureDetails:
 def test_job_succeeds_rests_and_makes_room_for_the_next(user: User) -> None:
     target = "jobs/deployment/shared"
     key = user.declare("success", target, parameters={"GRACE": "30", "A.b-c": "$(TARGET_RESOURCE)"})
+    user.reaches(key, Phase.RUNNING)
     second = user.declare("success", target)
     status = user.reaches(key, Phase.COMPLETED).status
     assert (status.run_name, status.failures) == (run_name(target), 0)
@@ -100,7 +101,7 @@ def test_cancelled_job_is_suspended_and_its_pod_removed(user: User) -> None:
         20,
         "a running pod",
     )
-    user.annotate(key, cancel="wrong target", requested_by="admin")
+    user.annotate(key, cancel="wrong target", requested_by="devcluster:admin")
     failure = failure_of(user, key, 20)
     assert failure.reason is Reason.UNKNOWN
     assert "cancelled by" in failure.message

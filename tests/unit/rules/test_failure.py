@@ -178,6 +178,20 @@ def test_details_are_complete() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("changes", "started"),
+    [({}, False), ({"imageID": "sha256:1"}, True), ({"terminated": {"startedAt": "2026-01-01T00:00:02Z"}}, True)],
+)
+def test_step_that_waited_is_declared_terminated_with_its_task(changes: dict[str, Any], started: bool) -> None:
+    created = "2026-01-01T00:00:00Z"
+    ended = {"exitCode": 1, "reason": "TaskRunImagePullFailed", "startedAt": created, **changes.pop("terminated", {})}
+    labels = {"tekton.dev/pipelineRun": failed().name}
+    metadata = {"name": "t", "creationTimestamp": created, "labels": labels}
+    document = {"metadata": metadata, "status": {"steps": [{"name": "act", "terminated": ended, **changes}]}}
+    (task,) = read_task_runs([document], failed())
+    assert task.started is started
+
+
 def test_the_index_is_the_pipelines_and_not_that_of_creation() -> None:
     run = read_run(
         {
