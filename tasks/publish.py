@@ -9,8 +9,12 @@ from kombu.exceptions import OperationalError
 
 from models.errors import Transient
 from models.keys import Key
+from tasks import clock
 from tasks.app import EVENTS, FLUSH, RECONCILE, RESYNC, RESYNC_TASK, TIMERS, WAKE
 from tasks.redis_scripts.queue import Kick, WorkQueue
+
+_COVERED = 0.8
+"""The share of the interval in which an event is surely buffered before the flush that was asked for reads it."""
 
 
 class Publisher:
@@ -22,6 +26,7 @@ class Publisher:
     def __init__(self, celery: Celery, queue: WorkQueue) -> None:
         self._celery = celery
         self._queue = queue
+        self._flush_covered = float("-inf")
 
     def wake(self, keys: Iterable[Key], *, hot: bool = True) -> None:
         """Make keys due now. Keys of a resync are not hot: they travel behind live ones."""
@@ -42,9 +47,15 @@ class Publisher:
                 self._send(RECONCILE, EVENTS if hot else RESYNC, str(kick.key))
 
     def flush_soon(self) -> None:
-        """Ask for a flush of the outbox after the interval in which events gather company."""
+        """Ask for a flush of the outbox after the interval in which events gather company.
+
+        A message of this process that is still to come takes along what was buffered before it; the backstop is a tick.
+        """
         interval = self._celery.conf.wfe.audit.flush_interval.total_seconds()
-        self._send(FLUSH, None, None, interval)
+        now = clock.monotonic()
+        if now >= self._flush_covered:
+            self._send(FLUSH, None, None, interval)
+            self._flush_covered = now + _COVERED * interval
 
     def resync(self) -> None:
         """Ask for a resync: after a start, a change of leader, or when Redis came back empty."""

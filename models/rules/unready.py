@@ -51,7 +51,7 @@ def wait_for_engine(execution: Execution, observed: Observed, now: datetime) -> 
 def _freed(hold: HoldView) -> tuple[Action, ...]:
     match hold:
         case Mine(fence=fence):
-            return (ReleaseTarget(fence),)
+            return (ReleaseTarget(fence, clean=False),)
         case GateClosed():
             return ()
         case _:

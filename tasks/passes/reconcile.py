@@ -55,8 +55,10 @@ def run_pass(
     """
     pass_clock = PassClock.starting(started_at)
     ahead = ports.aside(partial(look_ahead, key, ports))
+    ports.aside(ports.surroundings.freeze)  # kept in memory: who decides does not wait for it
     execution = ports.executions.get(key)
     if execution is None:
+        confirm_claim()
         ports.kicker.wake(ports.holds.vanish(key, None))
         return None
     now = pass_clock.now()

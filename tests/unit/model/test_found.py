@@ -259,3 +259,19 @@ def test_who_waits_behind_a_running_orphan_looks_for_its_end_himself() -> None:
         builders.execution(), builders.seen(builders.MINE, run=orphan), builders.NOW, policy=builders.POLICY
     )
     assert isinstance(actions[-1], WakeAt)
+
+
+def test_pass_that_outlived_its_claim_lets_nobody_vanish(world: World) -> None:
+    """Its execution was gone when it asked; one of the same name may have taken the target since."""
+    created(world)
+    parts = world.build_parts(cast("Any", Direct()))
+    [execution] = world.checks.executions()
+    parts.holds.take(execution.spec.target, Owner(execution.uid, KEY, execution.created_at))
+    del world.cluster.objects["workflowexecutions", KEY.namespace, KEY.name]
+
+    def lost() -> None:
+        raise Conflict("another pass of this key may have begun")
+
+    with ticking(world, 1), pytest.raises(Conflict):
+        run_pass(KEY, world.now(), POLICY, parts.ports, lambda: 0.0, lost)
+    assert list(world.room.holds) == [execution.spec.target]

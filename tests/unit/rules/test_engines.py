@@ -29,7 +29,7 @@ LOOK = WakeAt(NOW + timedelta(seconds=30))
 
 @pytest.mark.parametrize(
     ("hold", "freed"),
-    [(MINE, (ReleaseTarget(7),)), (BUSY, (LeaveLine(),)), (Free(), (LeaveLine(),)), (GateClosed(), ())],
+    [(MINE, (ReleaseTarget(7, clean=False),)), (BUSY, (LeaveLine(),)), (Free(), (LeaveLine(),)), (GateClosed(), ())],
 )
 def test_before_its_start_it_waits_without_target_and_without_a_place(hold: Any, freed: tuple[Action, ...]) -> None:
     absent = seen(hold, engine_available=False)
