@@ -14,6 +14,7 @@ import click
 import yaml
 
 from cli.access import Access, open_access
+from cli.errors import CommandError
 from cli.freezing import freeze_words, frozen_now
 from cli.options import Chosen, Output, common
 from cli.table import short_age, table
@@ -71,7 +72,7 @@ def examine(access: Access) -> list[Finding]:
 def _asked(ask: Callable[[Access], Iterator[Finding]], access: Access) -> list[Finding]:
     try:
         return list(ask(access))
-    except ExecutorError as error:
+    except (ExecutorError, CommandError) as error:
         return [Finding(_TITLES[ask], False, str(error))]
 
 

@@ -115,7 +115,8 @@ class Terminal:
 
     def events(self, name: str) -> list[str]:
         """Return the reasons of the Kubernetes Events of an execution, oldest first."""
-        words = ("get", "events", "--field-selector", f"involvedObject.name={name}", "-o", "json")
+        uid = json.loads(self.kubectl("get", "wfe", name, "-o", "json"))["metadata"]["uid"]
+        words = ("get", "events", "--field-selector", f"involvedObject.uid={uid}", "-o", "json")
         items = json.loads(self.kubectl(*words))["items"]
         return [item["reason"] for item in sorted(items, key=lambda item: int(item["metadata"]["resourceVersion"]))]
 

@@ -108,10 +108,13 @@ def _step(course: Course, moment: Moment, at: Instants) -> Document:
             return step | {"waiting": back_off}
         return step | {"imageID": IMAGE, "running": {"startedAt": began}}
     code, reason, message = _termination(course, moment, ending)
-    terminated: Document = {"exitCode": code, "reason": reason, "startedAt": began, "finishedAt": stamp(now)}
+    terminated: Document = {"exitCode": code, "reason": reason, "finishedAt": stamp(now)}
     if message:
         terminated["message"] = message
+    # A step that only waited for its image never began: Tekton gives it the creation of its TaskRun, which only the
+    # API server knows.
     if ending is not Ending.IMAGE_PULL:
+        terminated["startedAt"] = began
         step["imageID"] = IMAGE
     return step | {"terminated": terminated, "terminationReason": reason}
 

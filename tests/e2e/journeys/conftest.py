@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -22,11 +24,22 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def stack(full_cluster: LocalCluster, stack_factory: StackFactory) -> Stack:
+def stack(full_cluster: LocalCluster, stack_factory: StackFactory, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     assert full_cluster.registry is not None
     for bundle in ("restart", "failing"):
         publish(full_cluster.registry, f"kubernaut/{bundle}:v1", SAMPLES / "bundles" / bundle)
+    publish(full_cluster.registry, "kubernaut/slow:v1", _slow(tmp_path_factory.mktemp("bundles") / "slow"))
     return stack_factory(workers=2, tekton="real", settings=SETTINGS)
+
+
+def _slow(place: Path) -> Path:
+    """Make a bundle like `restart` that takes half a minute, so that there is time to do something to it."""
+    shutil.copytree(SAMPLES / "bundles" / "restart", place)
+    task = place / "task.yaml"
+    text = task.read_text(encoding="utf-8")
+    assert "duration: 1s" in text
+    task.write_text(text.replace("duration: 1s", "duration: 30s"), encoding="utf-8")
+    return place
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ import yaml
 
 from cli.local import Stack
 from models.freeze import FREEZE_NAME
-from tests.terminal import Terminal
+from models.keys import Key
+from tasks.redis_scripts.outbox import Item, Outbox
+from tests.terminal import RUNS, Terminal
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
@@ -150,18 +154,43 @@ def everything(terminal: Terminal, stack: Stack) -> tuple[str, list[str]]:
         client.close()
 
 
-def test_why_names_each_cause_that_a_stack_can_have(terminal: Terminal, stack: Stack) -> None:
+def test_why_names_the_wrong_field(terminal: Terminal) -> None:
     terminal.declare("invalid", "nonsense")
     terminal.reaches("invalid", "Failed")
-    assert "its spec is invalid: spec.targetResource" in terminal.wfe("why", "invalid")
-    terminal.declare("job", "shop/deployment/job")
-    terminal.reaches("job", "Completed")
-    assert "it completed" in terminal.wfe("why", "job")
+    told = terminal.wfe("why", "invalid")
+    assert "its spec is invalid: spec.targetResource" in told
+    assert "Next: `kubectl delete wfe invalid -n default`, correct it and apply it again" in told
+
+
+def test_why_names_an_image_that_cannot_be_pulled(terminal: Terminal) -> None:
+    terminal.declare("unpulled", TARGET, "outcome-image-pull")
+    terminal.shows("unpulled", "reason", "BackingOff")
+    assert "an image of the pipeline cannot be pulled" in terminal.wfe("why", "unpulled")
+
+
+def test_why_names_a_right_that_is_missing(terminal: Terminal) -> None:
+    role = ("role", "kubernaut-executor-runs", "-n", RUNS)
+    before = json.loads(terminal.kubectl("get", *role, "-o", "json"))["rules"]
+    without = [{**rule, "verbs": [verb for verb in rule["verbs"] if verb != "create"]} for rule in before]
+    terminal.kubectl("patch", *role, "--type=merge", "-p", json.dumps({"rules": without}))
+    try:
+        terminal.declare("forbidden", TARGET)
+        terminal.shows("forbidden", "reason", "BackingOff")
+        told = terminal.wfe("why", "forbidden")
+        assert "the API server refused its run (RBACDenied" in told
+        assert "give the executor the right (deploy/rbac.yaml)" in told
+        rights = json.loads(plan(terminal, "planned", "shop/deployment/x"))[0]["checks"]
+        assert next(check["state"] for check in rights if check["name"] == "Rights") == "FAIL"
+    finally:
+        terminal.kubectl("patch", *role, "--type=merge", "-p", json.dumps({"rules": before}))
+
+
+def test_why_names_whose_finalizer_keeps_it(terminal: Terminal) -> None:
     terminal.declare("held", TARGET, "outcome-hang")
     terminal.reaches("held", "Running")
     terminal.kubectl("patch", "wfe", "held", "--type=json", "-p", _KEEP)
     terminal.kubectl("delete", "wfe", "held", "--wait=false")
-    until(lambda: "we are done with it" in terminal.wfe("why", "held"), 30, "only the other's finalizer keeps it")
+    until(lambda: "we are done with it" in terminal.wfe("why", "held"), 40, "only the other's finalizer keeps it")
     assert "ask whoever owns the finalizer example.com/keep" in terminal.wfe("why", "held")
     terminal.kubectl("patch", "wfe", "held", "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
 
@@ -190,3 +219,28 @@ def test_settings_are_shown_with_where_they_come_from(terminal: Terminal) -> Non
     assert (cooldown["value"], cooldown["origin"]) == ("6s", "file")
     assert (rows["execution.namespace"]["origin"], rows["redis.password"]["value"]) == ("default", "")
     assert "execution.cooldown_period" in terminal.wfe("config", "show")
+
+
+def test_an_audit_event_in_quarantine_is_shown_and_sent_again(terminal: Terminal, stack: Stack) -> None:
+    terminal.declare("told", TARGET)
+    terminal.reaches("told", "Completed")
+    event = terminal.story("told")[0]
+    known = ("event_data", "event_timestamp", "version", "event_type", "event_category", "event_action")
+    more = ("event_outcome", "actor_type", "actor_id", "resource_type", "resource_id", "namespace", "correlation_id")
+    body = {name: event[name] for name in (*known, *more)} | {"event_id": str(uuid.UUID(int=7))}
+    client = redis.Redis.from_url(stack.redis_url)
+    outbox = Outbox(client, "wfe")
+    item = Item(body["event_id"], Key("default", "told"), "uid", json.dumps(body).encode())
+    outbox.quarantine(item, "400 validation-error: too long")
+    try:
+        shown = terminal.wfe("audit", "quarantine", "list")
+        assert body["event_id"] in shown
+        assert "400 validation-error: too long" in shown
+        status = terminal.wfe("status", check=False)
+        assert re.search(r"Outbox +NOT WELL .*1 in quarantine", status)
+        assert "not in quarantine: nonsense" in terminal.refused("audit", "quarantine", "retry", "nonsense")
+        terminal.wfe("audit", "quarantine", "retry", "--all")
+        until(lambda: terminal.told("told").count("started") == 2, 30, "the event is stored", every=0.5)
+        assert "No audit event is in quarantine." in terminal.wfe("audit", "quarantine", "list")
+    finally:
+        client.close()

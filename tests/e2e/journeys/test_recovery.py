@@ -1,0 +1,78 @@
+"""J2 to J6 with the real Tekton controller where something goes wrong: skips, backoff, blocks, a worker that dies."""
+
+from __future__ import annotations
+
+import pytest
+
+from cli.local import Stack
+from tests.terminal import Terminal
+
+pytestmark = [pytest.mark.real_tekton, pytest.mark.timeout(240)]
+
+
+def test_who_does_not_want_to_wait_is_skipped(terminal: Terminal) -> None:
+    target = "default/deployment/skip"
+    terminal.apply("restart.yaml", targetResource=target)
+    terminal.reaches("restart", "Running")
+    terminal.apply("restart-again.yaml", targetResource=target, executionConfig={"concurrencyPolicy": "Skip"})
+    skipped = terminal.reaches("restart-again", "Skipped")
+    assert skipped["skipDetails"]["reason"] == "ResourceBusy"
+    assert skipped["skipDetails"]["conflictingWorkflow"]["name"] == "restart"
+    terminal.reaches("restart", "Completed")
+
+
+def test_a_cooldown_survives_a_restart_of_everything(terminal: Terminal, stack: Stack) -> None:
+    target = "default/deployment/rested"
+    terminal.apply("restart.yaml", targetResource=target)
+    first = terminal.reaches("restart", "Completed")
+    terminal.apply("restart-again.yaml", targetResource=target)
+    for part in ("redis", "watcher", "beat", *stack.workers):
+        stack.stop(part)
+    for part in ("redis", "watcher", "beat", *stack.workers):
+        stack.start(part)
+    second = terminal.reaches("restart-again", "Completed", 90)
+    assert terminal.status("restart")["completionTime"] == first["completionTime"]
+    assert second["startTime"] > first["completionTime"]
+
+
+def test_attempts_are_counted_across_a_wiped_redis(terminal: Terminal, stack: Stack) -> None:
+    image = f"{terminal.registry}/kubernaut/nothing:v1"
+    terminal.apply("restart.yaml", workflowRef={"workflowId": "x", "version": "1", "containerImage": image})
+    terminal.shows("restart", "reason", "BackingOff")
+    stack.restart("redis")
+    stack.restart("worker-1")
+    ended = terminal.reaches("restart", "Failed", 90)
+    assert (ended["attempt"], ended["consecutiveFailures"]) == (3, 3)
+    assert ended["failureDetails"]["wasExecutionFailure"] is False
+    assert terminal.events("restart").count("RetriesExhausted") == 1
+
+
+def test_a_failure_half_way_blocks_until_it_is_cleared(terminal: Terminal) -> None:
+    terminal.apply("failing.yaml", targetResource="default/deployment/blocked")
+    terminal.reaches("failing", "Failed")
+    terminal.apply("restart.yaml", targetResource="default/deployment/blocked")
+    terminal.shows("restart", "reason", "PreviousExecutionFailed")
+    assert "wfe clear failing -n default" in terminal.wfe("why", "restart")
+    terminal.wfe("clear", "failing", "--reason", "rolled back by hand")
+    terminal.reaches("restart", "Completed", 60)
+    clearance = terminal.status("failing")["blockClearance"]
+    assert (clearance["clearedBy"], clearance["clearReason"]) == (terminal.whoami(), "rolled back by hand")
+
+
+def test_another_worker_goes_on(terminal: Terminal, stack: Stack) -> None:
+    terminal.apply("restart.yaml", targetResource="default/deployment/orphaned")
+    terminal.reaches("restart", "Running")
+    stack.kill9("worker-1")
+    terminal.reaches("restart", "Completed", 30)
+    assert terminal.events("restart").count("PipelineRunCreated") == 1
+
+
+def test_cancel_ends_the_run_gently(terminal: Terminal) -> None:
+    image = f"{terminal.registry}/kubernaut/slow:v1"
+    slow = {"workflowId": "x", "version": "1", "containerImage": image}
+    terminal.apply("restart.yaml", targetResource="default/deployment/cancelled", workflowRef=slow)
+    name = terminal.reaches("restart", "Running")["pipelineRunRef"]["name"]
+    terminal.wfe("cancel", "restart", "--reason", "wrong target")
+    ended = terminal.reaches("restart", "Failed", 60)
+    assert ended["cancellation"]["reason"] == "wrong target"
+    assert ended["pipelineRunRef"]["name"] == name
