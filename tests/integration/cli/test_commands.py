@@ -132,9 +132,10 @@ def test_it_is_a_kubectl_plugin_with_options_before_and_after(run: Run) -> None:
     assert (empty.returncode, empty.stderr) == (0, "No resources found in kube-public namespace.\n")
 
 
-@pytest.mark.parametrize("command", ["get", "describe", "why", "audit"])
+@pytest.mark.parametrize("command", ["get", "describe", "why", "audit", "cancel", "clear", "unlock"])
 def test_an_unknown_name_is_one_line_and_exit_1(run: Run, command: str) -> None:
-    done = run("wfe", command, "absent")
+    reason = ["--reason", "x"] if command in ("cancel", "clear", "unlock") else []
+    done = run("wfe", command, "absent", *reason)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == 'error: workflowexecutions.kubernaut.ai "absent" not found in namespace default\n'
 
@@ -173,10 +174,11 @@ def test_status_is_well(run: Run) -> None:
     assert done.returncode == 0, done.stdout
     assert "1: worker-1@local" in done.stdout
     findings = {each["part"]: each for each in json.loads(run("wfe", "status", "-o", "json").stdout)}
-    assert set(findings) == (
-        {"API server", "Executions", "Watcher", "Redis", "Gate", "Queue", "Targets", "Outbox", "Workers", "DataStorage"}
-    )
-    assert findings["Targets"]["detail"].startswith("1 held, 1 in line")
+    parts = "API server, Executions, Freeze, Watcher, Redis, Gate, Queue, Targets, Outbox, Workers, DataStorage"
+    assert ", ".join(findings) == parts
+    assert findings["Targets"]["detail"] == "1 held (`wfe locks`), 1 in line"
+    assert findings["Executions"]["detail"] == "1 Pending (1 TargetResourceBusy), 1 Running"
+    assert findings["Freeze"]["detail"] == "nothing is frozen"
 
 
 @pytest.mark.usefixtures("held")
