@@ -74,9 +74,12 @@ class TektonRuns:
             return None
 
     def task_runs(self, run: Run) -> tuple[TaskRun, ...]:
-        """Return the TaskRuns of a run, in the order of their creation."""
+        """Return the TaskRuns of a run, in the order of their creation; none where their type is gone meanwhile."""
         selector = f"{LABEL_PIPELINE_RUN}={run.name}"
-        listed = list(self._cluster.list(paths.task_runs(self._namespace), label_selector=selector))
+        try:
+            listed = list(self._cluster.list(paths.task_runs(self._namespace), label_selector=selector))
+        except ResourceAbsent:
+            return ()
         return read_task_runs(listed, run)
 
     def remains(self, run_name: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.hold import Busy, Mine
+from models.hold import Busy, Free, Mine
 from models.names import ANNOTATION_UID
 from models.status import ConditionType, Phase, WaitReason
 from models.target import run_name
@@ -97,14 +97,41 @@ def test_foreign_run_stays_and_fails_the_execution(world: World) -> None:
 
 
 def test_task_run_left_by_an_earlier_run_is_not_taken_for_our_own(world: World) -> None:
-    key = world.declare()
-    target = world.read(key).spec.target
+    """Whoever had the target vanished without releasing it, so that nobody has looked what its run left."""
+    gone = world.declare()
+    earlier = world.make_pass(gone)
+    target = earlier.spec.target
     path = world.leave_task_run(run_name(target))
+    world.remove(paths.pipeline_run(RUNS, run_name(target)))
+    world.cluster.merge_patch(paths.execution(gone), {"metadata": {"finalizers": None}})
+    world.cluster.delete(paths.execution(gone), uid=earlier.uid)
+    key = world.declare(target)
     waiting = world.make_pass(key)
     assert (waiting.status.phase, waiting.status.reason) == (Phase.PENDING, WaitReason.TARGET_BUSY)
     assert world.run_of(key) is None
     world.remove(path)
     assert world.make_pass(key).status.phase is Phase.RUNNING
+
+
+def test_target_is_not_released_while_a_task_run_is_left(world: World) -> None:
+    key = world.declare()
+    world.make_pass(key)
+    target = world.read(key).spec.target
+    path = world.leave_task_run(run_name(target))
+    world.end_run(key, succeeded=True, reason="Succeeded")
+    uid = world.make_pass(key).uid
+    assert world.read(key).status.phase is Phase.COMPLETED
+
+    def cooled_down() -> bool:
+        world.make_pass(key)
+        return world.run_of(key) is None
+
+    until(cooled_down, 10, "the cooldown ends and its run is deleted")
+    world.make_pass(key)
+    assert isinstance(world.parts.holds.look(target, uid), Mine)
+    world.remove(path)
+    world.make_pass(key)
+    assert isinstance(world.parts.holds.look(target, uid), Free)
 
 
 def test_second_of_one_target_waits_in_line_and_starts_when_it_is_free(world: World) -> None:
