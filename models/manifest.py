@@ -126,7 +126,8 @@ def _parameters(spec: Spec) -> dict[str, str]:
 
 
 def _pinned(spec: Spec) -> str:
-    return f"{spec.image}@{spec.digest}" if spec.digest else spec.image
+    """Return the image by its digest where one is declared; one that stands in the image already is not said twice."""
+    return f"{spec.image.removesuffix(f'@{spec.digest}')}@{spec.digest}" if spec.digest else spec.image
 
 
 def _timeout(spec: Spec, policy: Policy) -> timedelta:

@@ -34,7 +34,7 @@ def find_fault(spec: Spec) -> str | None:
     if spec.engine is Engine.JOB and (nameless := _no_variables(spec)):
         allowed = "expected letters, digits, '-', '_' and '.', and no digit first, for a job gets them as variables"
         return f"spec.parameters names {', '.join(nameless)[:200]}: {allowed}"
-    return _fault_of_timeout(spec.timeout) or _fault_of_digest(spec.digest) or _fault_of_size(spec)
+    return _fault_of_timeout(spec.timeout) or _fault_of_digest(spec.image, spec.digest) or _fault_of_size(spec)
 
 
 def _no_variables(spec: Spec) -> list[str]:
@@ -53,7 +53,10 @@ def _fault_of_timeout(text: str) -> str | None:
     return None
 
 
-def _fault_of_digest(text: str) -> str | None:
+def _fault_of_digest(image: str, text: str) -> str | None:
+    pinned = image.partition("@")[2]
+    if pinned and text and pinned != text:
+        return f"spec.workflowRef.containerDigest is {text[:80]!r}, but containerImage is pinned to {pinned[:80]!r}"
     if not text or _DIGEST.fullmatch(text):
         return None
     return f"spec.workflowRef.containerDigest is {text[:80]!r}: expected sha256: and 64 hexadecimal digits"

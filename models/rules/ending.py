@@ -17,6 +17,9 @@ from models.rules.writing import run_status, touched, write
 from models.run import Ownership, Run
 from models.status import ConditionType, FactType, FailureDetails, FailureReason, Phase, Status
 
+LONGEST_MESSAGE = 4096
+"""Characters of a text that others may have made as long as an object may be: the status has to fit beside it."""
+
 
 def complete(execution: Execution, observed: Observed, run: Run, now: datetime, policy: Policy) -> tuple[Action, ...]:
     """Running→Completed."""
@@ -38,8 +41,9 @@ def fail(
     exhausted: bool = False,
 ) -> tuple[Action, ...]:
     """Any phase that has not ended → Failed."""
-    status, run = execution.status, observed.run
-    new = ended(execution, Phase.FAILED, _end_of(run if status.run_name else None, now))
+    status, run = execution.status, _our_run(execution, observed) if execution.status.run_name else None
+    # Between two attempts the run that stands there ended long ago.
+    new = ended(execution, Phase.FAILED, _end_of(None if execution.attempt_failed else run, now))
     # Without a run the attempt under way is lost, not one that failed before it: there is nothing to rest from.
     attempt = execution.next_attempt if exhausted or not status.run_name else max(status.attempt, 1)
     new = replace(
@@ -47,7 +51,7 @@ def fail(
         reason=details.reason.value,
         failure=details,
         attempt=attempt,
-        run_status=run_status(run) if run is not None and status.run_name else status.run_status,
+        run_status=run_status(run) if run is not None else status.run_status,
         failures=attempt if exhausted else status.failures,
         next_allowed=None,
         fence=observed.hold.fence if exhausted and isinstance(observed.hold, Mine) else status.fence,
@@ -71,8 +75,7 @@ def repair_completion(execution: Execution, observed: Observed, now: datetime, p
 
     A run of ours that no status tells of was created while the phase was forced: it opens a cooldown as any other.
     """
-    run = observed.run
-    ours = run if run is not None and run.ownership(execution) is Ownership.OURS else None
+    ours = _our_run(execution, observed)
     new = ended(execution, execution.status.phase, _end_of(ours, now))
     if ours is not None:
         new = replace(new, run_name=ours.name)
@@ -81,7 +84,13 @@ def repair_completion(execution: Execution, observed: Observed, now: datetime, p
 
 def plain_details(reason: FailureReason, message: str, now: datetime) -> FailureDetails:
     """Return failure details that consist of one sentence, for an end without a failed task."""
+    message = message[:LONGEST_MESSAGE]
     return FailureDetails(reason=reason, message=message, failed_at=now, summary=message, started=False)
+
+
+def _our_run(execution: Execution, observed: Observed) -> Run | None:
+    run = observed.run
+    return run if run is not None and run.ownership(execution) is Ownership.OURS else None
 
 
 def _end_of(run: Run | None, now: datetime) -> datetime:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from models.actions import Action, CancelRun, TakeTarget, WakeAt
+from models.actions import Action, AddFinalizer, CancelRun, TakeTarget, WakeAt
 from models.execution import Execution
 from models.failure import explain_failure
 from models.hold import Busy, Free, GateClosed, Mine
@@ -20,6 +20,7 @@ from models.rules.starting import POD_LOOK, creation_refused, look_for_pod, retr
 from models.rules.writing import facts, run_status, touched, write
 from models.run import Ownership, Run
 from models.status import FailureReason
+from models.validation import too_large
 
 STOPPED_BY_HAND = ("Cancelled", "StoppedRunFinally", "CancelledRunFinally")
 
@@ -28,6 +29,8 @@ def follow(
     execution: Execution, observed: Observed, now: datetime, policy: Policy, jitter: float
 ) -> tuple[Action, ...]:
     """Decide for an execution whose run was created."""
+    if not execution.guarded and not too_large(execution.spec):
+        return (AddFinalizer(),)
     if isinstance(observed.hold, Free):
         return (TakeTarget(),)
     cancelled = cancel_asked(execution)
@@ -89,7 +92,7 @@ def _try_again(
 ) -> tuple[Action, ...]:
     due = execution.status.next_allowed
     if due is not None and now < due:
-        return (WakeAt(due),)
+        return (*facts(execution.status), WakeAt(due))
     match observed.hold:
         case Mine() if observed.refusal is not None:
             return creation_refused(execution, observed, observed.refusal, now, policy, jitter)

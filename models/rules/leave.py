@@ -23,7 +23,7 @@ from models.observed import Observed
 from models.policy import Policy
 from models.rules.begin import DELETION_WAIT, GATE_WAIT, REMAINS_WAIT
 from models.rules.cooldown import blocks
-from models.rules.lifting import clear_by_deletion
+from models.rules.lifting import clear_by_deletion, lift
 from models.rules.rest import our_run
 
 AUDIT_GRACE = timedelta(seconds=30)
@@ -37,7 +37,8 @@ def leave(
     if not execution.guarded:
         return ()
     if blocks(execution.status, policy):
-        return clear_by_deletion(execution, observed, now)
+        # Who asked for it and was faster than this pass is named; else nobody knows who deleted it.
+        return lift(execution, observed, now, policy) or clear_by_deletion(execution, observed, now)
     run = our_run(execution, observed)
     if run is not None:
         return (WakeAt(now + DELETION_WAIT),) if run.deleting else (DeleteRun(run.uid),)

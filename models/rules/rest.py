@@ -6,6 +6,7 @@ from datetime import datetime
 
 from models.actions import (
     Action,
+    AddFinalizer,
     DeleteRun,
     EmitEvent,
     EventReason,
@@ -15,7 +16,7 @@ from models.actions import (
     WakeAt,
 )
 from models.execution import Execution
-from models.hold import Busy, Free, GateClosed, Mine
+from models.hold import Busy, Free, GateClosed, HoldView, Mine
 from models.observed import Observed
 from models.policy import Policy
 from models.rules.begin import DELETION_WAIT, GATE_WAIT, REMAINS_WAIT
@@ -30,10 +31,11 @@ def rest(execution: Execution, observed: Observed, now: datetime, policy: Policy
     """Decide for an execution that has ended.
 
     One that blocks keeps its target without an end in sight; its run goes when the cooldown is over, as any other.
+    One that had ended before we ever wrote to it is left alone, but keeps neither a target nor a place in a line.
     """
     status = execution.status
-    if status.attempt == 0:
-        return ()
+    if status.attempt == 0 and not isinstance(observed.hold, Mine):
+        return _out_of_line(observed.hold)
     if status.completed_at is None:
         return repair_completion(execution, observed, now, policy)
     lifted = lift(execution, observed, now, policy)
@@ -41,6 +43,8 @@ def rest(execution: Execution, observed: Observed, now: datetime, policy: Policy
         return lifted
     until, blocking = rest_until(status, policy), blocks(status, policy)
     resting = until is not None and now < until
+    if (resting or blocking) and not execution.guarded:
+        return (AddFinalizer(),)
     if (resting or blocking) and isinstance(observed.hold, Free):
         return (TakeTarget(),)
     if blocking and isinstance(observed.hold, Busy) and observed.hold.position == 0:
@@ -58,10 +62,8 @@ def rest(execution: Execution, observed: Observed, now: datetime, policy: Policy
 def _free_target(execution: Execution, observed: Observed, run: Run | None, now: datetime) -> tuple[Action, ...]:
     if isinstance(observed.hold, GateClosed):
         return (WakeAt(now + GATE_WAIT),)
-    if isinstance(observed.hold, Free) or (isinstance(observed.hold, Busy) and observed.hold.position > 0):
-        return (LeaveLine(),)
     if not isinstance(observed.hold, Mine):
-        return ()
+        return _out_of_line(observed.hold)
     if run is not None:
         return (WakeAt(now + DELETION_WAIT),)
     if observed.remains:
@@ -69,6 +71,11 @@ def _free_target(execution: Execution, observed: Observed, run: Run | None, now:
     message = f"target {execution.spec.target} is free"
     released = EmitEvent(EventReason.LOCK_RELEASED, message, execution.status.attempt)
     return (released, ReleaseTarget(observed.hold.fence))
+
+
+def _out_of_line(hold: HoldView) -> tuple[Action, ...]:
+    in_line = isinstance(hold, Free) or (isinstance(hold, Busy) and hold.position > 0)
+    return (LeaveLine(),) if in_line else ()
 
 
 def our_run(execution: Execution, observed: Observed) -> Run | None:

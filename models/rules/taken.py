@@ -13,7 +13,7 @@ from models.instants import ceil_second, format_instant
 from models.observed import Observed
 from models.policy import Policy
 from models.rules.cooldown import blocks, exhausted, rest_until
-from models.rules.ending import ended, fail, plain_details
+from models.rules.ending import LONGEST_MESSAGE, ended, fail, plain_details
 from models.rules.waiting import wait_in_line
 from models.rules.writing import keep, write
 from models.status import FactType, FailureReason, Phase, SkipDetails, SkipReason
@@ -62,14 +62,14 @@ def _obstacle(holder: Execution, now: datetime, policy: Policy) -> SkipReason | 
 def _details(
     execution: Execution, holder: Execution, busy: Busy, reason: SkipReason, now: datetime, policy: Policy
 ) -> SkipDetails:
-    status, target = holder.status, execution.spec.target
+    status, target = holder.status, execution.spec.target[:LONGEST_MESSAGE]
     since = ceil_second(status.started_at or busy.since)
     details = SkipDetails(
         reason=reason,
         message=f"target {target} is held by {holder.key} since {format_instant(since)}",
         skipped_at=ceil_second(now),
         holder=holder.key.name,
-        workflow_id=holder.spec.workflow_id,
+        workflow_id=holder.spec.workflow_id[:LONGEST_MESSAGE],
         target=target,
         started_at=since,
     )

@@ -120,4 +120,5 @@ def event_name(execution: Execution, event: EmitEvent) -> str:
 
 def _derived(key: Key, uid: str, reason: EventReason, attempt: int) -> str:
     told = f"{uid}/{reason.value}/{attempt}"
-    return f"{key.name[:200]}.{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+    # A name may be cut where its last letter must not stand before a dot.
+    return f"{key.name[:200].rstrip('-.')}.{hashlib.sha256(told.encode()).hexdigest()[:16]}"
