@@ -21,6 +21,7 @@ from cli.errors import CommandError
 from cli.identity import caller
 from cli.listing import rendered
 from cli.options import Chosen, Output, common
+from cli.plain import one_line
 from models.execution import Execution
 from models.hold import Busy, Free
 from models.keys import Key
@@ -99,7 +100,7 @@ def _ask(access: Access, key: Key, annotation: str, reason: str, refuse: Callabl
         if access.chosen.output is not Output.TABLE:
             click.echo(rendered([changed], access.chosen, clock.now(), single=True))
             return
-    click.echo(f"{KIND.lower()}.{GROUP}/{key.name}: {said}")
+    click.echo(one_line(f"{KIND.lower()}.{GROUP}/{key.name}: {said}"))
 
 
 _WORDS: Final = {ASK_CANCEL: "being cancelled", ASK_CLEAR: "block being cleared", ASK_UNLOCK: "target being freed"}

@@ -13,6 +13,7 @@ from cli.asks import standing
 from cli.explain import explain
 from cli.explanation import Explanation
 from cli.options import Chosen, common
+from cli.plain import one_line, plain
 from cli.table import short_age, table
 from cli.world import look_around
 from models.execution import Execution
@@ -46,9 +47,9 @@ def why(name: str, chosen: Chosen) -> None:
     access = open_access(chosen)
     execution = access.execution(access.key(name))
     told = explain(execution, look_around(access, execution))
-    click.echo(f"{execution.key} is {execution.status.phase.value}: {told.sentence}.")
+    click.echo(one_line(f"{execution.key} is {execution.status.phase.value}: {told.sentence}."))
     if told.next_step:
-        click.echo(f"Next: {told.next_step}")
+        click.echo(one_line(f"Next: {told.next_step}"))
 
 
 def rendered(execution: Execution, told: Explanation, events: Iterable[Mapping[str, Any]], now: datetime) -> str:
@@ -60,7 +61,9 @@ def rendered(execution: Execution, told: Explanation, events: Iterable[Mapping[s
         *_failure(execution.status),
         *_people(execution),
         *_block("Conditions", _conditions(execution.status, now)),
-        *_block("Parameters", "\n".join(f"{key}={value}" for key, value in sorted(execution.spec.parameters.items()))),
+        *_block(
+            "Parameters", "\n".join(plain(f"{key}={value}") for key, value in sorted(execution.spec.parameters.items()))
+        ),
         *_block("Events", events_table(events, now) or "<none>"),
     ]
     return "\n".join(section for section in sections if section)
@@ -178,7 +181,7 @@ def _conditions(status: Status, now: datetime) -> str:
 
 
 def _fields(pairs: Iterable[tuple[str, str]]) -> str:
-    return "\n".join(f"{f'{name}:':<{_WIDTH}}{_indented(text)}" for name, text in pairs)
+    return "\n".join(f"{f'{name}:':<{_WIDTH}}{_indented(plain(text))}" for name, text in pairs)
 
 
 def _indented(text: str) -> str:

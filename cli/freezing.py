@@ -11,6 +11,7 @@ from cli.asks import checked_reason
 from cli.errors import CommandError
 from cli.identity import caller
 from cli.options import Chosen, common
+from cli.plain import one_line
 from cli.table import short_age
 from models.freeze import FREEZE_NAME, Freeze, freeze_document, read_freeze, unfreeze_patch
 from models.instants import format_instant
@@ -68,7 +69,7 @@ def unfreeze(home: str, chosen: Chosen) -> None:
     except Vanished:
         raise CommandError("somebody else has unfrozen it meanwhile") from None
     access.cluster.delete(path, uid=frozen.uid)
-    click.echo(f"unfrozen by {user}; it was frozen {freeze_words(frozen)}")
+    click.echo(one_line(f"unfrozen by {user}; it was frozen {freeze_words(frozen)}"))
 
 
 def home_of(access: Access) -> str:

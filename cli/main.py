@@ -13,6 +13,7 @@ import click
 
 from cli.errors import CommandError, UsageError
 from cli.options import Chosen, Output, common
+from cli.plain import plain
 from models.errors import ExecutorError, Misconfigured
 
 _COMMANDS: Final = {
@@ -80,7 +81,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"error: {message}", err=True)
+    click.echo(plain(f"error: {message}"), err=True)
     sys.exit(code)
 
 

@@ -16,6 +16,7 @@ from cli.errors import UsageError
 from cli.forecast import Forecast, Outcome, forecast, target_words
 from cli.freezing import frozen_now
 from cli.options import Chosen, Output, common
+from cli.plain import one_line
 from cli.plan_checks import Check, State, engine_served, run_check, server_check, surroundings_checks
 from cli.table import table
 from models.errors import Transient
@@ -71,7 +72,7 @@ def plan(file: IO[str], chosen: Chosen) -> None:
 def plan_text(found: Plan) -> str:
     """Return a plan for reading."""
     rows = [(check.name, check.state.value, check.detail) for check in found.checks]
-    head = f"{found.key}: {found.forecast.sentence}."
+    head = one_line(f"{found.key}: {found.forecast.sentence}.")
     return f"{head}\n{table(('CHECK', 'STATE', 'DETAIL'), rows)}\nNothing was changed."
 
 

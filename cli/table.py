@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from cli.plain import one_line
+
 _GAP = "   "
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Align columns by their widest cell, three spaces apart; the last column is not padded with more than it needs."""
-    lines = [tuple(headers), *(tuple(row) for row in rows)]
+    lines = [tuple(headers), *(tuple(one_line(cell) for cell in row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headers))]
     return "\n".join(
         _GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines

@@ -258,14 +258,15 @@ class Act:
         before = self.execution
         self.execution = self.ports.executions.patch_status(before, action.status)
         self.written = frozenset(self.execution.status.pending_facts).difference(before.status.pending_facts)
-        self.ports.observer.transition(before, action.status, self.clock.now(), self._run_ended())
+        self.ports.observer.transition(before, action.status, self.clock.now(), self._run_ended(before))
         told = [f for f in before.status.pending_facts if f not in action.status.pending_facts]
         if told:
             self.ports.facts.trimmed(before.uid, [event_id(before.uid, f.type, f.attempt) for f in told])
 
-    def _run_ended(self) -> datetime | None:
+    def _run_ended(self, before: Execution) -> datetime | None:
+        """Return when the run ended whose end was just written; one refused before an earlier wait is not that."""
         run = self.observed.run
-        ours = run is not None and run.ownership(self.execution) is Ownership.OURS
+        ours = run is not None and run.ownership(before) is Ownership.OURS and not before.attempt_failed
         return run.ended_at if run is not None and ours else None
 
     def _buffer_facts(self) -> None:
