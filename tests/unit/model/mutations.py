@@ -193,10 +193,6 @@ MUTATIONS = (
         "observed, now, policy=",
         "observed, act.clock.now(), policy=",
     ),
-    Mutation("a restored target is beyond doubt", upkeep, "_reopen", "set(parts.runs.leftovers())", "()"),
-    Mutation(
-        "a taken target is beyond doubt", ModelHolds, "_write_hold", "suspects.add(run_name(target))", "suspects.copy()"
-    ),
     Mutation(
         "the other kind is not read before a creation",
         act.Act,

@@ -167,6 +167,44 @@ def test_what_a_deleted_orphan_leaves_is_looked_for_by_the_pass_after_a_crash(wo
     assert world.checks.runs() == []
 
 
+def left_behind(world: World) -> None:
+    left = {"name": "left", "labels": {"tekton.dev/pipelineRun": run_name("Node/c")}}
+    world.cluster.create(paths.task_runs(POLICY.namespace), {"metadata": left})
+
+
+def test_what_earlier_runs_left_is_looked_for_after_redis_was_emptied(world: World) -> None:
+    created(world)
+    left_behind(world)
+    world.room.wipe()
+    parts = world.build_parts(cast("Any", Direct()))
+    upkeep.resync(parts)
+    assert world.room.epoch
+    with ticking(world, 1):
+        one_pass(world, parts)
+    assert world.checks.runs() == []
+
+
+def test_what_a_run_left_that_nobody_recorded_is_looked_for_by_the_next_pass(world: World) -> None:
+    created(world)
+    direct: Any = Direct()
+    parts = world.build_parts(direct)
+
+    def die(label: str) -> None:
+        if world.checks.runs():
+            raise Crashed
+
+    direct.before = die
+    with ticking(world, 1), pytest.raises(Crashed):
+        one_pass(world, parts)
+    direct.before = lambda label: None
+    [run] = world.checks.runs()
+    world.cluster.delete(paths.pipeline_run(POLICY.namespace, run.name), uid=run.uid)
+    left_behind(world)
+    with ticking(world, 1):
+        one_pass(world, parts)
+    assert world.checks.runs() == []
+
+
 @pytest.mark.parametrize("action", ["status", "finalizer"])
 def test_pass_that_outlived_its_claim_writes_nothing(world: World, action: str) -> None:
     created(world)
