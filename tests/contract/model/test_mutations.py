@@ -16,7 +16,6 @@ SHOWN_BY = {
     "holders without a status are not restored": 4,
     "restored under a gate somebody else opened": 19,
     "status written without compare-and-set": 4,
-    "delete whatever has the name": 31,
     "the loser deletes the winner's run": 2,
     "retried at once": 2,
     "an orphan gets no cooldown": 14,

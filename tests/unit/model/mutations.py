@@ -20,7 +20,6 @@ from models.rules import begin, cancelling, cooldown, ending, follow, leave, lif
 from tasks import delivery, upkeep
 from tasks.adapters.executions import ClusterExecutions
 from tasks.passes import act, reconcile
-from tests.unit.model.api_server import ModelCluster
 from tests.unit.model.room import ModelQueue
 from tests.unit.model.room_holds import ModelHolds
 from tests.unit.model.world import Disturbance
@@ -86,14 +85,6 @@ MUTATIONS = (
         "False",
     ),
     Mutation("status written without compare-and-set", ClusterExecutions, "patch_status", '"metadata": {', '"m": {'),
-    Mutation(
-        "delete whatever has the name",
-        ModelCluster,
-        "delete",
-        'if before["metadata"]["uid"] != uid:',
-        "if False:",
-        eager=("_delete_run",),
-    ),
     Mutation("adopt another's run", run.Run, "ownership", "else Ownership.ANOTHERS", "else Ownership.OURS"),
     Mutation(
         "the loser deletes the winner's run",
