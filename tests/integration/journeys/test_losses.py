@@ -6,6 +6,7 @@ import pytest
 
 from cli.local import Stack
 from tests.terminal import Terminal
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -43,3 +44,31 @@ def test_redis_that_comes_back_empty_loses_nothing(terminal: Terminal, stack: St
     assert [run["metadata"]["uid"] for run in terminal.runs_of("runs")] in ([], [uid])
     for name, told_ in (("runs", ["started", "completed"]), ("waits", ["queued", "started", "completed"])):
         assert terminal.told(name) == told_
+
+
+def test_deletions_end_within_a_minute_of_redis_coming_back(terminal: Terminal, stack: Stack) -> None:
+    target = "shop/deployment/left"
+    terminal.declare("rests", "shop/deployment/rests")
+    terminal.declare("broke", "shop/deployment/broke", "outcome-exit-3-200ms")
+    terminal.declare("runs", target, "outcome-hang")
+    terminal.reaches("runs", "Running")
+    terminal.declare("waits", target)
+    terminal.shows("waits", "reason", "TargetResourceBusy")
+    terminal.reaches("rests", "Completed")
+    terminal.reaches("broke", "Failed")
+    stack.stop("redis")
+    try:
+        terminal.declare("new", "shop/deployment/fresh")
+        terminal.kubectl("delete", "wfe", "--all", "--wait=false")
+        assert {"rests", "broke", "runs", "waits"} <= _names(terminal)
+    finally:
+        stack.start("redis")
+    until(lambda: not _names(terminal), 60, "all are gone", every=0.5)
+    until(lambda: terminal.runs() == [], 20, "their runs are gone", every=0.5)
+    assert "No target is held." in terminal.wfe("locks")
+    terminal.declare("next", target)
+    terminal.reaches("next", "Completed")
+
+
+def _names(terminal: Terminal) -> set[str]:
+    return set(terminal.kubectl("get", "wfe", "-o", "jsonpath={.items[*].metadata.name}").split())

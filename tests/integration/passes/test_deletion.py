@@ -130,7 +130,7 @@ def _finalize(api_cluster: LocalCluster, cluster: Cluster, namespace: str) -> No
     subprocess.run(
         [str(builds.kubectl()), "replace", "--raw", f"{NAMESPACES}/{namespace}/finalize", "-f", "-"],
         input=json.dumps(document),
-        env={"PATH": "/usr/bin:/bin", "KUBECONFIG": str(api_cluster.kubeconfig)},
+        env={"HOME": str(api_cluster.kubeconfig.parent), "KUBECONFIG": str(api_cluster.kubeconfig)},
         check=True,
         capture_output=True,
         text=True,
