@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import timedelta
+from typing import TypeVar
 
 from models.errors import Conflict, ExecutorError, Transient
 from models.keys import Key
 from models.restore import Restored, restore
 from models.run import Run
+from tasks import clock
 from tasks.app import RESYNC_TASK, SWEEP, app
 from tasks.parts import Parts, worker_parts
 from tasks.redis_scripts.queue import Kick
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 AT_ONCE = timedelta(0)
+SIGN_OF_LIFE = 2.0
+"""Seconds after which who restores says that he is still at it."""
 SWEEP_LIMIT = 1000
 """Keys kicked by one sweep; the next comes seconds later."""
 
@@ -36,7 +42,8 @@ def resync_task() -> None:
 def sweep(parts: Parts) -> None:
     """Set right what was lost. Raises Transient when Redis is away."""
     if not parts.holds.gate_open():
-        parts.publisher.resync()
+        if not parts.holds.restoring():
+            parts.publisher.resync()
         return
     overdue = parts.queue.overdue(SWEEP_LIMIT)
     parts.publisher.kick(Kick(key, AT_ONCE) for key in overdue)
@@ -54,11 +61,17 @@ def resync(parts: Parts) -> None:
     API server no longer knows are asked for once more by name, because a list is older than a hold taken since.
     """
     restoration = parts.holds.begin_restore()
-    runs = list(parts.runs.all())
-    executions = list(parts.executions.all())
-    found = restore(executions, runs, parts.queue.now(), parts.policy)
-    if restoration is not None:
-        _reopen(parts, found, restoration)
+    try:
+        runs = list(_attended(parts.runs.all(), parts, restoration))
+        executions = list(_attended(parts.executions.all(), parts, restoration))
+        found = restore(executions, runs, parts.queue.now(), parts.policy)
+        if restoration is not None:
+            _reopen(parts, found, runs, restoration)
+    except Exception:
+        if restoration is not None:
+            with suppress(ExecutorError):
+                parts.holds.give_up(restoration)
+        raise
     parts.publisher.wake([*found.unfinished, parts.freeze.key], hot=False)
     known = {execution.uid for execution in executions}
     held = parts.holds.all()
@@ -70,13 +83,27 @@ def resync(parts: Parts) -> None:
         _delete_if_orphaned(parts, run)
 
 
-def _reopen(parts: Parts, found: Restored, restoration: int) -> None:
-    for hold in found.holds:
+def _attended(items: Iterable[T], parts: Parts, restoration: int | None) -> Iterator[T]:
+    """Yield, and say now and then, and at the end, that the restoration lives, however much or little there is."""
+    told = clock.monotonic()
+    for item in items:
+        if restoration is not None and clock.monotonic() > told + SIGN_OF_LIFE:
+            parts.holds.attend(restoration)
+            told = clock.monotonic()
+        yield item
+    if restoration is not None:
+        parts.holds.attend(restoration)
+
+
+def _reopen(parts: Parts, found: Restored, runs: Iterable[Run], restoration: int) -> None:
+    for hold in _attended(found.holds, parts, restoration):
         parts.holds.restore(hold.target, hold.owner, hold.fence, hold.since)
-    for place in found.places:
+    for place in _attended(found.places, parts, restoration):
         parts.holds.restore_place(place.target, place.owner)
-    # Who released a target waited until nothing was left, but nobody knows any more who released what.
-    parts.holds.suspect(set(parts.runs.leftovers()))
+    # Who released a target waited until nothing was left, but nobody knows any more who released what; a run that
+    # nobody holds for may be gone, and have left something, before anybody looks at it.
+    left = set(_attended(parts.runs.leftovers(), parts, restoration))
+    parts.holds.suspect(left.union(run.name for run in runs))
     if not parts.holds.open_gate(restoration):
         raise Transient("another restoration began, or Redis was emptied again: this one does not count")
     log.warning(
@@ -110,7 +137,13 @@ def _vanish_if_gone(parts: Parts, key: Key, uid: str) -> None:
 def _delete_if_orphaned(parts: Parts, run: Run) -> None:
     """Delete a run whose execution is gone, unless the API server, asked by name, still knows it."""
     key = run.execution_key
-    execution = parts.executions.get(key) if key is not None else None
+    try:
+        execution = parts.executions.get(key) if key is not None else None
+    except ExecutorError:
+        raise
+    except Exception:
+        log.exception("%s cannot be read and keeps its run", key)
+        return
     if execution is not None and execution.uid == run.execution_uid:
         return
     parts.holds.suspect([run.name])

@@ -198,8 +198,7 @@ class Publisher:
         """Return 0 when everything was taken, else how long to wait; the keys are dirty again then."""
         try:
             if self._resync_wanted.is_set():
-                self._resync()
-                self._resync_wanted.clear()
+                self._ask_for_resync()
             if keys:
                 self._publish(keys, hot)
         except Exception as error:
@@ -213,3 +212,12 @@ class Publisher:
             return wait
         self._backoff.reset()
         return 0
+
+    def _ask_for_resync(self) -> None:
+        """Take the wish back before it is sent: one that comes meanwhile is about something newer."""
+        self._resync_wanted.clear()
+        try:
+            self._resync()
+        except Exception:
+            self._resync_wanted.set()
+            raise

@@ -48,7 +48,7 @@ def leave(
         case Mine() if observed.remains:
             return (WakeAt(now + REMAINS_WAIT),)
         case Mine(fence=fence):
-            freed: tuple[Action, ...] = (ReleaseTarget(fence),)
+            freed: tuple[Action, ...] = (ReleaseTarget(fence, clean=observed.run is None),)
         case Free() | Busy():
             freed = (LeaveLine(),)
         case _ as never:

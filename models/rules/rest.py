@@ -70,7 +70,8 @@ def _free_target(execution: Execution, observed: Observed, run: Run | None, now:
         return (WakeAt(now + REMAINS_WAIT),)
     message = f"target {execution.spec.target} is free"
     released = EmitEvent(EventReason.LOCK_RELEASED, message, execution.status.attempt)
-    return (released, ReleaseTarget(observed.hold.fence))
+    # What stands there of somebody else may be gone before the next one looks, but not what it leaves behind.
+    return (released, ReleaseTarget(observed.hold.fence, clean=observed.run is None))
 
 
 def _out_of_line(hold: HoldView) -> tuple[Action, ...]:

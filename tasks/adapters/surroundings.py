@@ -1,7 +1,8 @@
 """What is true of the whole cluster: the freeze, the engines it serves, whether admission vouches for requesters.
 
 Answers are kept for a few seconds and asked for anew by whoever needs one, so an idle process asks nothing. An answer
-that keeps an execution waiting is asked for anew almost every time: what wakes those who wait is its end.
+that keeps an execution waiting counts only for those who came before it was asked for: what wakes who waits is its end,
+and an answer from before that would let him wait on. Who comes together shares one.
 Thread-safe. Seconds of the monotonic clock.
 """
 
@@ -25,8 +26,6 @@ ADMISSION_NAME = "workflowexecution-requested-by"
 
 FREEZE_FRESH, FREEZE_KNOWN = 2.0, 4.0
 ADMISSION_FRESH = 10.0
-WAITING_FRESH = 0.2
-"""How old an answer may be that keeps somebody waiting: it bounds what a burst of passes asks."""
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -47,8 +46,7 @@ class ClusterSurroundings:
 
         Raises Transient when nobody could say for more than 4 s: nothing may start then.
         """
-        frozen = self._freeze.value is not None
-        return self._freeze.get(WAITING_FRESH if frozen else FREEZE_FRESH)
+        return self._freeze.get(FREEZE_FRESH) if self._freeze.value is None else self._freeze.anew()
 
     def engine_available(self, engine: Engine) -> bool:
         """Say whether the API server serves the kind of run of an engine.
@@ -57,7 +55,7 @@ class ClusterSurroundings:
         """
         if engine is Engine.JOB:
             return True
-        return self._tekton.value is True or bool(self._tekton.get(WAITING_FRESH))
+        return self._tekton.value is True or bool(self._tekton.anew())
 
     def engine_absent(self, engine: Engine) -> None:
         """Note that the API server did not know the kind of run of an engine."""
@@ -107,22 +105,29 @@ class _Remembered(Generic[T]):
         if not self._lock.acquire(blocking=self._age() > self._known):
             return self.value
         try:
-            return self.value if self._age() <= fresh else self._renew()
+            return self.value if self._age() <= fresh else self._renew(self._known)
         finally:
             self._lock.release()
+
+    def anew(self) -> T | None:
+        """Return an answer that was asked for after this call began. Raises Transient."""
+        came = clock.monotonic()
+        with self._lock:
+            return self.value if self._asked_at >= came else self._renew(0)
 
     def forget(self, value: T) -> None:
         """Take another's word for it; the next who wants to know asks."""
         self.value, self._asked_at = value, float("-inf")
 
-    def _renew(self) -> T | None:
+    def _renew(self, known: float) -> T | None:
+        """Ask; an answer that cannot be had is the last one while that is younger than `known` seconds."""
         began = clock.monotonic()
         try:
             self.value = self._ask()
         except ExecutorError as fault:
-            if self._age() <= self._known:
+            if self._age() <= known:
                 return self.value
-            raise Transient(f"unknown for more than {self._known:.0f} s: {fault}") from fault
+            raise Transient(f"unknown for more than {known:.0f} s: {fault}") from fault
         self._asked_at = began
         return self.value
 

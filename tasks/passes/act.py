@@ -130,8 +130,10 @@ class Act:
                 line = self.ports.holds.line(self._target, LINE_LIMIT if everyone else 1)
                 self.ports.kicker.wake([waiting.key for waiting in line])
             case LeaveLine():
+                self.confirm_claim()
                 self.ports.kicker.wake(self.ports.holds.leave(self._target, self.execution.uid))
             case ReleaseTarget(fence=fence, clean=clean):
+                self.confirm_claim()
                 freed = self.ports.holds.release(self._target, self.execution.uid, fence, clean=clean)
                 self.ports.kicker.wake(freed)
             case RemoveFinalizer():

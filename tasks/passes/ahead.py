@@ -6,11 +6,11 @@ run only when there was one. All else is read again afterwards, in the order tha
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from models.errors import ExecutorError
 from models.execution import Engine, Execution
 from models.hold import HoldView, Known, Mine
 from models.keys import Key
@@ -18,6 +18,8 @@ from models.run import Run
 from models.status import Phase
 from models.target import run_name
 from tasks.ports import Ports
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ def look_ahead(key: Key, ports: Ports) -> Ahead:
         if known is None or not isinstance(known.view, Mine):
             return Ahead(known)
         return Ahead(known, ports.runs.get(run_name(known.target), Engine.TEKTON))
-    except ExecutorError:
+    except Exception:
+        log.debug("%s: nothing read ahead", key, exc_info=True)
         return Ahead()
 
 

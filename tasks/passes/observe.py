@@ -82,14 +82,15 @@ def look_behind(execution: Execution, busy: Busy, ports: Ports) -> tuple[HoldVie
 def _needs_run(execution: Execution, hold: HoldView, now: datetime, policy: Policy) -> bool:
     """Say whether the run's name has to be looked up.
 
-    A first attempt does not: its creation is answered AlreadyExists when something stands there. Whether the other
-    kind has a run of that name is looked up right before the creation.
+    A first attempt does not: its creation is answered AlreadyExists when something stands there. But where an earlier
+    pass may have created the run and died, what that run has begun must not be taken for what another one left. Whether
+    the other kind has a run of that name is looked up right before the creation.
     """
     status = execution.status
     if execution.deleted_at is not None or status.phase is Phase.RUNNING:
         return True
     if status.phase is Phase.PENDING:
-        return cancel_asked(execution) or (isinstance(hold, Mine) and status.attempt > 0)
+        return cancel_asked(execution) or (isinstance(hold, Mine) and (status.attempt > 0 or hold.suspect))
     until = rest_until(status, policy)
     return status.completed_at is None or until is None or now >= until
 

@@ -8,7 +8,7 @@
 --   3 {prefix}:lines      SET     of targets with somebody in line
 --   4 {prefix}:fence      STRING  the last fence given, microseconds; only ever grows
 --   5 {prefix}:epoch      STRING  microseconds at which the gate was opened; missing = the gate is closed
---   6 {prefix}:restoring  STRING  microseconds at which the restoration under way began
+--   6 {prefix}:restoring  STRING  microseconds at which the restoration under way began; expires when it gives no sign
 --   7 {prefix}:owners     HASH    uid -> "ns/name <run name> <target>", for everybody who holds or waits
 --   8 {prefix}:owned      HASH    ns/name -> its uids in `owners`, with spaces between
 --   9 {prefix}:suspects   SET     of run names under which a run may have left TaskRuns or pods: every target that was

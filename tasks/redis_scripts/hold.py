@@ -15,16 +15,18 @@ from models.hold import Busy, Free, GateClosed, Held, HoldView, Known, Mine, Own
 from models.keys import Key
 from models.target import run_name
 from tasks.redis_scripts.connection import Client, translated
-from tasks.redis_scripts.instants import from_ms, to_ms
+from tasks.redis_scripts.instants import from_ms, span_ms, to_ms
 from tasks.redis_scripts.scripts import Argument, Scripts
 
 _NAMES = (
     *("take", "look", "release", "leave", "vanish", "yield"),
-    *("begin", "restore", "restore_place", "open", "heads", "line", "all", "suspect", "known"),
+    *("begin", "restore", "restore_place", "open", "heads", "line", "all", "suspect", "known", "attend"),
 )
 _KEYS = ("due", "holds", "lines", "fence", "epoch", "restoring", "owners", "owned", "suspects")
 _HELD_FIELDS = 6
 _GATE_RETRY = timedelta(seconds=1)
+_RESTORER_LIVES = timedelta(seconds=40)
+"""For how long a sign of life of who restores counts: above what three requests to the API server may take."""
 
 
 class Holds:
@@ -107,8 +109,24 @@ class Holds:
             return bool(self._client.exists(f"{self._prefix}:epoch"))
 
     def begin_restore(self) -> int | None:
-        """Drop what an earlier restoration left half-way; return this one's number, None while the gate is open."""
-        return self._run("begin") or None
+        """Drop what an earlier restoration left half-way; return this one's number.
+
+        None while the gate is open or another restores; who restores says that he lives with `attend`.
+        """
+        return self._run("begin", span_ms(_RESTORER_LIVES)) or None
+
+    def attend(self, restoration: int) -> bool:
+        """Say that a restoration goes on. False when it does not count any more."""
+        return bool(self._run("attend", restoration, span_ms(_RESTORER_LIVES)))
+
+    def give_up(self, restoration: int) -> None:
+        """Let another begin to restore at once."""
+        self._run("attend", restoration, 0)
+
+    def restoring(self) -> bool:
+        """Say whether somebody restores."""
+        with translated():
+            return bool(self._client.exists(f"{self._prefix}:restoring"))
 
     def restore(self, target: str, owner: Owner, fence: int, since: datetime) -> bool:
         """Write a hold while the gate is closed; of two for one target the greater fence stays. Say whether it did."""

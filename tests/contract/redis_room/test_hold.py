@@ -293,6 +293,25 @@ def test_a_redis_emptied_during_a_restoration_is_noticed(
     assert closed.open_gate(again)
 
 
+def test_one_restores_at_a_time_while_he_lives(closed: Holds, redis_client: Client) -> None:
+    restoration = closed.begin_restore()
+    assert restoration is not None
+    assert closed.restore(TARGET, A, 5, BORN)
+    redis_client.pexpire("t:restoring", 500)
+    assert closed.attend(restoration)
+    assert redis_client.pttl("t:restoring") > 10_000
+    assert closed.restoring()
+    assert closed.begin_restore() is None
+    assert not closed.attend(restoration + 1)
+    closed.give_up(restoration + 1)
+    assert closed.restoring()
+    closed.give_up(restoration)
+    assert not closed.restoring()
+    assert not closed.open_gate(restoration)
+    assert closed.begin_restore() is not None
+    assert closed.all() == []
+
+
 def test_yielding_gives_the_hold_and_joins_the_line(holds: Holds, redis_client: Client, set_clock: SetClock) -> None:
     mine = take(holds, C)
     wait_for(holds, B, D)

@@ -81,7 +81,7 @@ MUTATIONS = (
         "restored under a gate somebody else opened",
         ModelHolds,
         "open_gate",
-        "restoration is not None and room.restoring != restoration",
+        "restoration is not None and (room.restoring != restoration or not self.restoring())",
         "False",
     ),
     Mutation("status written without compare-and-set", ClusterExecutions, "patch_status", '"metadata": {', '"m": {'),

@@ -45,6 +45,7 @@ class Room:
     fence: int = 0
     epoch: int = 0
     restoring: int = 0
+    restoring_until: int = 0
     order: dict[str, int] = field(default_factory=dict)
     body: dict[str, bytes] = field(default_factory=dict)
     source: dict[str, tuple[str, str, bool]] = field(default_factory=dict)

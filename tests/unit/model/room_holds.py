@@ -12,6 +12,8 @@ from models.target import run_name
 from tasks.redis_scripts.instants import from_ms, to_ms
 from tests.unit.model.room import Hold, Room
 
+RESTORER_LIVES_MS = 40_000
+
 
 class ModelHolds:
     """Who holds which target and who waits."""
@@ -124,11 +126,24 @@ class ModelHolds:
 
     def begin_restore(self) -> int | None:
         room = self._room
-        if room.epoch:
+        if room.epoch or self.restoring():
             return None
         room.holds, room.lines, room.owners, room.owned = {}, {}, {}, {}
-        room.restoring = room.time_us()
+        room.restoring, room.restoring_until = room.time_us(), room.now + RESTORER_LIVES_MS
         return room.restoring
+
+    def attend(self, restoration: int) -> bool:
+        alive = self.restoring() and self._room.restoring == restoration
+        if alive:
+            self._room.restoring_until = self._room.now + RESTORER_LIVES_MS
+        return alive
+
+    def give_up(self, restoration: int) -> None:
+        if self._room.restoring == restoration:
+            self._room.restoring = 0
+
+    def restoring(self) -> bool:
+        return bool(self._room.restoring) and self._room.restoring_until > self._room.now
 
     def restore(self, target: str, owner: Owner, fence: int, since: datetime) -> bool:
         if self._room.epoch:
@@ -152,7 +167,7 @@ class ModelHolds:
         room = self._room
         if room.epoch:
             return True
-        if restoration is not None and room.restoring != restoration:
+        if restoration is not None and (room.restoring != restoration or not self.restoring()):
             return False
         room.epoch, room.restoring = room.time_us(), 0
         for target in room.lines:

@@ -207,6 +207,25 @@ def test_a_resync_is_asked_for_until_it_is_taken_and_at_once(running: tuple[Dirt
     assert sink.resyncs == 1
 
 
+def test_resync_wished_for_while_one_is_being_sent_is_sent_too() -> None:
+    sent: list[int] = []
+
+    def send() -> None:
+        sent.append(1)
+        if len(sent) == 1:
+            publisher.request_resync()
+        else:
+            publisher.stop()
+
+    publisher = Publisher(DirtyKeys(), lambda keys, hot: None, send, lambda: True, lambda: 0.0)
+    publisher.request_resync()
+    thread = threading.Thread(target=publisher.run)
+    thread.start()
+    thread.join(5)
+    publisher.stop()
+    assert len(sent) == 2
+
+
 def test_who_does_not_lead_publishes_nothing(running: tuple[DirtyKeys, Publisher], sink: Sink) -> None:
     dirty, publisher = running
     sink.leading = False
