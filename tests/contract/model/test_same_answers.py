@@ -127,6 +127,9 @@ def _ask_holds(rng: random.Random, pairs: dict[str, Pair], set_clock: SetClock, 
             number = holds.ask("begin_restore")
             if number is not None:
                 mine = OWNERS[0] if target == TARGETS[0] else OWNERS[1]
+                holds.ask("begin_restore")
+                holds.ask("attend", number)
+                holds.ask("restoring")
                 holds.ask("restore", target, mine, 77, set_clock.now)
                 holds.ask("restore_place", target, OWNERS[2] if target == TARGETS[0] else OWNERS[3])
                 holds.ask("open_gate", number)

@@ -28,6 +28,8 @@ LEGAL = {
 READ: dict[str, Callable[[Document], Run]] = {"pipelineruns": read_run, "jobs": read_job}
 FORCE = "operator"
 STALL = timedelta(seconds=15)
+CLAIM = timedelta(seconds=6)
+"""How long a claim lasts: what a process that was stopped had sent before may arrive after another pass has begun."""
 FREEZE_SEEN = timedelta(seconds=5)
 AUDIT_GRACE = timedelta(seconds=30)
 
@@ -231,6 +233,9 @@ class Checks:
             due = execution.status.next_allowed
             claim(due is None or now >= due, f"I3 {execution.key} created a run before nextAllowedExecution")
             over = execution.status.phase.terminal and execution.uid not in self.forced
+            if over and self.stalled() > CLAIM:
+                self.late_runs.add(run.uid)
+                over = False
             claim(not over, f"I3 {execution.key} has ended and created a run")
             fresh = (execution.uid, run.attempt) not in self.started or execution.uid in self.robbed
             claim(fresh, f"attempt {run.attempt} of {execution.key} was created twice")
