@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from watcher.seen import SeenExecution, SeenFreeze, SeenRun
+from watcher.seen import BY_HAND, SeenExecution, SeenFreeze, SeenRun
 
 
 def execution_changed(before: SeenExecution | None, after: SeenExecution) -> bool:
@@ -22,6 +22,8 @@ def execution_changed(before: SeenExecution | None, after: SeenExecution) -> boo
 
 def forced(before: SeenExecution, after: SeenExecution) -> bool:
     """Say whether somebody else wrote the status: our own ends come with their completionTime and their fact."""
+    if not before.cleared and after.cleared == BY_HAND:
+        return True
     if before.terminal and not after.terminal:
         return True
     if not after.terminal:

@@ -14,13 +14,15 @@ from models.instants import read_instant
 from models.keys import Key
 from models.names import FINALIZER, GROUP, LABEL_EXECUTION, LABEL_SOURCE_NAMESPACE, named_text
 from models.run import completed_tasks
-from models.status import Phase, WaitReason
+from models.status import FactType, Phase, WaitReason
 
 _TERMINAL = ("Completed", "Failed", "Skipped")
 
 NEW, OTHER = "New", "Other"
 WAITS = (NEW, *(reason.value for reason in WaitReason), OTHER)
 """What a Pending execution waits for: its status.reason, New before it has one, Other for a text nobody of us wrote."""
+
+BY_US, BY_HAND = "us", "hand"
 
 _PHASES = {phase.value: phase for phase in Phase}
 _WAITS = {"": NEW, **{reason.value: reason.value for reason in WaitReason}}
@@ -42,6 +44,8 @@ class SeenExecution:
     completed_at: datetime | None
     phase: Phase = Phase.PENDING
     wait: str = NEW
+    cleared: str = ""
+    """Whether its block was cleared, and by whom: a clearance of ours comes with its fact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,15 @@ def see_execution(document: Mapping[str, Any]) -> SeenExecution:
         completed_at=read_instant(status.get("completionTime")),
         phase=_PHASES.get(str(status.get("phase")), Phase.PENDING),
         wait=_WAITS.get(str(status.get("reason") or ""), OTHER),
+        cleared=_cleared(status),
     )
+
+
+def _cleared(status: Mapping[str, Any]) -> str:
+    if not status.get("blockClearance"):
+        return ""
+    pending = _list(_mapping(status.get("audit")).get("pending"))
+    return BY_US if any(_mapping(fact).get("type") == FactType.BLOCK_CLEARED for fact in pending) else BY_HAND
 
 
 def see_run(document: Mapping[str, Any]) -> SeenRun:

@@ -93,6 +93,8 @@ ENDED = {
     "audit": {"pending": [{"type": "workflow.failed"}]},
 }
 AUDITED = {**ENDED, "audit": {}}
+CLEARED = {**AUDITED, "blockClearance": {"clearReason": "looked at"}}
+CLEARED_BY_US = {**CLEARED, "audit": {"pending": [{"type": "workflow.block_cleared"}]}}
 
 
 @pytest.mark.parametrize(
@@ -104,6 +106,11 @@ AUDITED = {**ENDED, "audit": {}}
         (AUDITED, {"phase": "Failed", "attempt": 1}, True),
         ({"phase": "Failed", "attempt": 1}, {"phase": "Failed", "attempt": 1, "reason": "x"}, False),
         (AUDITED, {"phase": "Running", "attempt": 1}, True),
+        (AUDITED, CLEARED, True),
+        (ENDED, {**CLEARED, "audit": ENDED["audit"]}, True),
+        (AUDITED, CLEARED_BY_US, False),
+        (CLEARED_BY_US, CLEARED, False),
+        (CLEARED, {**CLEARED, "blockClearance": {"clearReason": "again"}}, False),
     ],
 )
 def test_what_somebody_else_writes_into_a_status_wants_a_pass_and_our_own_ends_do_not(
