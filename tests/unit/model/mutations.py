@@ -152,7 +152,7 @@ MUTATIONS = (
     ),
     Mutation("released while pods live", rest, "_free_target", "if observed.remains:", "if False:"),
     Mutation("let go before the run is deleted", leave, "leave", "if run is not None:", "if False:"),
-    Mutation("let go with the hold", leave, "leave", "(ReleaseTarget(fence),)", "()"),
+    Mutation("let go with the hold", leave, "leave", "(ReleaseTarget(fence, clean=observed.run is None),)", "()"),
     Mutation("let go without its audit", leave, "leave", "not _audited(execution, observed)", "False"),
     Mutation("one id for all attempts", audit, "event_id", "/{attempt}", ""),
     Mutation(
