@@ -16,7 +16,10 @@ def test_run_a_remediation_and_watch_it(terminal: Terminal) -> None:
     watch = terminal.watch("get", "wfe", "-w", "--no-headers")
     terminal.apply("restart.yaml")
     terminal.kubectl("wait", "wfe/restart", "--for=jsonpath={.status.phase}=Completed", "--timeout=30s")
-    until(lambda: "LockReleased" in terminal.kubectl("get", "events"), 20, "the target is free again")
+    ours = "involvedObject.name=restart,reason=LockReleased"
+    until(
+        lambda: "LockReleased" in terminal.kubectl("get", "events", "--field-selector", ours), 20, "the target is free"
+    )
     watch.terminate()
     shown = [line.split()[1] for line in watch.communicate(timeout=10)[0].splitlines() if line.startswith("restart")]
     assert list(dict.fromkeys(shown)) == ["Pending", "Running", "Completed"]
