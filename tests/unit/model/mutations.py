@@ -19,7 +19,7 @@ from models import audit, execution, restore, run
 from models.rules import begin, cancelling, cooldown, ending, follow, leave, lifting, rest, starting, taken, waiting
 from tasks import delivery, upkeep
 from tasks.adapters.executions import ClusterExecutions
-from tasks.passes import act, reconcile
+from tasks.passes import act
 from tests.unit.model.room import ModelQueue
 from tests.unit.model.room_holds import ModelHolds
 from tests.unit.model.world import Disturbance
@@ -142,7 +142,6 @@ MUTATIONS = (
         "() if run.succeeded",
         chaos=Disturbance(crash=0.03),
     ),
-    Mutation("an orphan gets no cooldown", begin, "_behind_orphan", "now < rested", "rested < now < rested"),
     Mutation(
         "released while the run is terminating",
         rest,
@@ -177,13 +176,6 @@ MUTATIONS = (
         "(*events, *write(execution, observed, new, now),",
     ),
     Mutation("each place in line is a new fact", waiting, "wait_in_line", "if status.queue is None:\n", "if True:\n"),
-    Mutation(
-        "decisions at another instant than observations",
-        reconcile,
-        "_go_round",
-        "observed, now, policy=",
-        "observed, act.clock.now(), policy=",
-    ),
     Mutation(
         "the other kind is not read before a creation",
         act.Act,
