@@ -36,8 +36,8 @@ def thaw(terminal: Terminal) -> Iterator[None]:
 def test_cancel_ends_a_run_gently_and_who_waits_at_once(terminal: Terminal) -> None:
     me = terminal.whoami()
     terminal.declare("runs", TARGET, "outcome-hang")
-    terminal.declare("waits", TARGET)
     terminal.reaches("runs", "Running")
+    terminal.declare("waits", TARGET)
     terminal.shows("waits", "reason", "TargetResourceBusy")
     assert f"asked by {me}: no longer wanted" in terminal.wfe("cancel", "waits", "--reason", "no longer wanted")
     waited = terminal.reaches("waits", "Failed")
