@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from models.execution import Execution
@@ -52,6 +53,19 @@ class AuditEvent:
         )
 
 
+def audit_event(identity: str, kind: str, at: datetime, **told: Any) -> AuditEvent:
+    """Return an event with what all of ours have in common; `told` are the other fields of its body."""
+    common = {
+        "event_id": identity,
+        "version": "1.0",
+        "event_type": kind,
+        "event_timestamp": format_instant(at),
+        "event_category": "workflow",
+        "event_action": kind.rpartition(".")[2],
+    }
+    return AuditEvent(identity, common | told)
+
+
 def event_id(execution_uid: str, kind: FactType, attempt: int) -> str:
     """Return the id that every derivation of this event has (UUIDv5)."""
     return str(uuid.uuid5(EVENT_IDS, f"{execution_uid}/{kind.value}/{attempt}"))
@@ -63,30 +77,25 @@ def pending_events(execution: Execution) -> tuple[AuditEvent, ...]:
 
 
 def _event(execution: Execution, fact: Fact) -> AuditEvent:
-    identity = event_id(execution.uid, fact.type, fact.attempt)
-    body = {
-        "event_id": identity,
-        "version": "1.0",
-        "event_type": fact.type.value,
-        "event_timestamp": format_instant(fact.at),
-        "event_category": "workflow",
-        "event_action": fact.type.value.rpartition(".")[2],
-        "event_outcome": "failure" if fact.type is FactType.FAILED else "success",
+    return audit_event(
+        event_id(execution.uid, fact.type, fact.attempt),
+        fact.type.value,
+        fact.at,
+        event_outcome="failure" if fact.type is FactType.FAILED else "success",
         **_actor(execution.status, fact),
-        "resource_type": KIND,
-        "resource_id": execution.key.name,
-        "namespace": execution.key.namespace,
-        "correlation_id": _column(execution.correlation_id),
-        "event_data": _event_data(execution, fact),
-    }
-    return AuditEvent(identity, body)
+        resource_type=KIND,
+        resource_id=execution.key.name,
+        namespace=execution.key.namespace,
+        correlation_id=column(execution.correlation_id),
+        event_data=_event_data(execution, fact),
+    )
 
 
 def _actor(status: Status, fact: Fact) -> dict[str, str]:
     act = _act(status, fact)
     if act is None:
         return {"actor_type": "service", "actor_id": COMPONENT}
-    return {"actor_type": "user", "actor_id": _column(act[0] or NOBODY)}
+    return {"actor_type": "user", "actor_id": column(act[0] or NOBODY)}
 
 
 def _act(status: Status, fact: Fact) -> tuple[str, str] | None:
@@ -103,7 +112,7 @@ def _act(status: Status, fact: Fact) -> tuple[str, str] | None:
     return (done.by, done.reason) if done is not None else (NOBODY, "")
 
 
-def _column(text: str) -> str:
+def column(text: str) -> str:
     """Make a text fit DataStorage's columns: they take no U+0000, the API server lets one through."""
     return text.replace("\x00", "\ufffd")[:_COLUMN_MAX]
 

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from models.audit import EVENT_IDS, TEXT_MAX, AuditEvent
+from models.audit import EVENT_IDS, TEXT_MAX, AuditEvent, audit_event, column
 from models.freeze import FREEZE_NAME, UNFREEZE_REQUESTED_BY
-from models.instants import format_instant, parse_instant
+from models.instants import parse_instant
 from models.names import REQUESTED_BY
 
 FROZEN, UNFROZEN = "workflow.frozen", "workflow.unfrozen"
-_COLUMN_MAX = 255
 
 
 def freeze_event(document: Mapping[str, Any], *, verified: bool) -> AuditEvent:
@@ -34,28 +33,22 @@ def freeze_event_id(uid: str, kind: str) -> str:
 
 def _event(document: Mapping[str, Any], kind: str, at: datetime, actor: str) -> AuditEvent:
     metadata = document["metadata"]
-    identity = freeze_event_id(metadata["uid"], kind)
     reason = str((document.get("data") or {}).get("reason") or "")
-    body = {
-        "event_id": identity,
-        "version": "1.0",
-        "event_type": kind,
-        "event_timestamp": format_instant(at),
-        "event_category": "workflow",
-        "event_action": kind.rpartition(".")[2],
-        "event_outcome": "success",
-        "actor_type": "user",
-        "actor_id": actor,
-        "resource_type": "ConfigMap",
-        "resource_id": FREEZE_NAME,
-        "namespace": metadata["namespace"],
-        "correlation_id": f"freeze-{metadata['uid']}",
-        "event_data": {"request_reason": reason[:TEXT_MAX], "frozen_at": metadata["creationTimestamp"]},
-    }
-    return AuditEvent(identity, body)
+    return audit_event(
+        freeze_event_id(metadata["uid"], kind),
+        kind,
+        at,
+        event_outcome="success",
+        actor_type="user",
+        actor_id=actor,
+        resource_type="ConfigMap",
+        resource_id=FREEZE_NAME,
+        namespace=metadata["namespace"],
+        correlation_id=f"freeze-{metadata['uid']}",
+        event_data={"request_reason": reason[:TEXT_MAX], "frozen_at": metadata["creationTimestamp"]},
+    )
 
 
 def _actor(document: Mapping[str, Any], annotation: str, verified: bool) -> str:
     name = str((document["metadata"].get("annotations") or {}).get(annotation) or "").strip()
-    name = name.replace("\x00", "\ufffd")
-    return (name if name and verified else f"unverified:{name or 'unknown'}")[:_COLUMN_MAX]
+    return column(name if name and verified else f"unverified:{name or 'unknown'}")

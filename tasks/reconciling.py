@@ -12,11 +12,11 @@ from functools import partial
 from models.errors import Conflict, Permanent, Transient
 from models.keys import Key
 from tasks import clock
-from tasks.adapters.cluster_errors import clean
 from tasks.app import RECONCILE, WAKE, app
 from tasks.freezing import tend_freeze
 from tasks.parts import Parts, draw_jitter, worker_parts
 from tasks.passes.reconcile import run_pass
+from tasks.passes.telling import words_of
 from tasks.redis_scripts.queue import Claim, Kick, NotDue
 
 log = logging.getLogger(__name__)
@@ -83,8 +83,7 @@ def _claimed(claim: Claim, parts: Parts) -> None:
 
 def _complain(claim: Claim, fault: Exception, parts: Parts) -> None:
     """Let people see a defect where they look for their execution; that it cannot be told changes nothing."""
-    words = f"cannot be worked on, tried again with growing delay: {clean(str(fault)) or type(fault).__name__}"
     try:
-        parts.executions.complain(claim.key, words, claim.now)
+        parts.executions.complain(claim.key, words_of(fault), claim.now)
     except Exception:
         log.exception("%s: Kubernetes Event not written", claim.key)

@@ -122,14 +122,7 @@ def _wake_idle_holders(parts: Parts, holders: Iterable[Key], found: Restored) ->
 
 
 def _vanish_if_gone(parts: Parts, key: Key, uid: str) -> None:
-    try:
-        execution = parts.executions.get(key)
-    except ExecutorError:
-        raise
-    except Exception:
-        log.exception("%s cannot be read and keeps its hold", key)
-        return
-    if execution is None or execution.uid != uid:
+    if not _lives(parts, key, uid):
         parts.publisher.wake(parts.holds.vanish(key, uid))
         parts.metrics.repaired.labels("hold").inc()
 
@@ -137,14 +130,7 @@ def _vanish_if_gone(parts: Parts, key: Key, uid: str) -> None:
 def _delete_if_orphaned(parts: Parts, run: Run) -> None:
     """Delete a run whose execution is gone, unless the API server, asked by name, still knows it."""
     key = run.execution_key
-    try:
-        execution = parts.executions.get(key) if key is not None else None
-    except ExecutorError:
-        raise
-    except Exception:
-        log.exception("%s cannot be read and keeps its run", key)
-        return
-    if execution is not None and execution.uid == run.execution_uid:
+    if key is not None and _lives(parts, key, run.execution_uid):
         return
     parts.holds.suspect([run.name])
     try:
@@ -153,3 +139,15 @@ def _delete_if_orphaned(parts: Parts, run: Run) -> None:
         log.info("orphaned run is gone already: %s", taken)
     else:
         parts.metrics.repaired.labels("run").inc()
+
+
+def _lives(parts: Parts, key: Key, uid: str) -> bool:
+    """Ask the API server whether it still knows an execution; one that cannot be read keeps what it has."""
+    try:
+        execution = parts.executions.get(key)
+    except ExecutorError:
+        raise
+    except Exception:
+        log.exception("%s cannot be read and keeps what it has", key)
+        return True
+    return execution is not None and execution.uid == uid

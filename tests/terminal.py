@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import yaml
 from cli.local import Stack
 from devcluster import builds
 from models.names import API_VERSION, KIND
+from models.status import Phase
 from tests.waiting import until
 
 SAMPLES = Path(__file__).parents[1] / "docs" / "samples"
@@ -130,15 +132,29 @@ class Terminal:
         """Return what the audit of an execution tells, in one word each."""
         return [str(event["event_type"]).removeprefix("workflow.") for event in self.story(name)]
 
-    def watch(self, *words: str) -> subprocess.Popen[str]:
-        """Start a command that goes on, with its output in a pipe."""
-        return subprocess.Popen(
-            [str(builds.kubectl()), *words],
+    @contextmanager
+    def watching(self, name: str, phases: list[str]) -> Iterator[None]:
+        """Watch executions as a person does, and add to `phases` what is shown of one, each once, in order.
+
+        The body begins once an execution that exists already is on the screen: from then on nothing is missed.
+        """
+        watch = subprocess.Popen(
+            [str(builds.kubectl()), "get", "wfe", "-w", "--no-headers"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             env=dict(self.environment),
         )
+        assert watch.stdout
+        first = watch.stdout.readline()
+        try:
+            assert first, "kubectl get -w showed nothing: one execution has to be there before"
+            yield
+        finally:
+            watch.terminate()
+            rows = [line.split() for line in watch.communicate(timeout=10)[0].splitlines()]
+        seen = [row[1] for row in rows if row[0] == name and row[1] in tuple(Phase)]
+        phases.extend(dict.fromkeys(seen))
 
 
 def sit_down(stack: Stack, registry: str = "registry.example") -> Terminal:

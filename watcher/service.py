@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry
 
@@ -92,12 +92,13 @@ class Watcher:
         # Who waited for Tekton, or for the end of a freeze, is told by nothing else.
         runs = replace(runs, appeared=self._publisher.request_resync)
         followed = Reflector(cluster, executions, dirty.add, self.states[0], draw, timing)
-        self._streams = (
-            followed,
-            Reflector(cluster, runs, dirty.add, self.states[1], draw, timing),
-            Reflector(cluster, jobs, dirty.add, self.states[2], draw, timing),
-            Reflector(cluster, freeze_resource(namespace), self._freeze_changed, self.states[3], draw, timing),
-        )
+        freeze = freeze_resource(namespace)
+        self._streams: dict[str, Reflector[Any]] = {
+            "executions": followed,
+            "runs": Reflector(cluster, runs, dirty.add, self.states[1], draw, timing),
+            "jobs": Reflector(cluster, jobs, dirty.add, self.states[2], draw, timing),
+            "freeze": Reflector(cluster, freeze, self._freeze_changed, self.states[3], draw, timing),
+        }
         self._threads: list[threading.Thread] = []
         registry = CollectorRegistry()
         register_streams(registry, self.states)
@@ -137,23 +138,18 @@ class Watcher:
         """Publish what goes at once, give up the Lease, close the streams and the ports."""
         self.stopping.set()
         deadline = clock.monotonic() + STOP_WITHIN
-        for part in (*self._streams, self._publisher):
-            part.stop()
+        for stream in self._streams.values():
+            stream.stop()
+        self._publisher.stop()
         self._join(deadline - 1, ("publisher",))
         # Last, so that nobody else begins to publish before this watcher has ended.
         self._election.stop()
-        self._join(deadline, ("election", "executions", "runs", "jobs", "freeze"))
+        self._join(deadline, ("election", *self._streams))
         self.health.close()
         self.metrics.close()
 
     def _start(self) -> None:
-        parts = {
-            "executions": self._streams[0].run,
-            "runs": self._streams[1].run,
-            "jobs": self._streams[2].run,
-            "freeze": self._streams[3].run,
-            "publisher": self._publisher.run,
-        }
+        parts = {name: stream.run for name, stream in self._streams.items()} | {"publisher": self._publisher.run}
         if isinstance(self._election, AlwaysLeading):
             self._election.run()
         else:
@@ -163,7 +159,7 @@ class Watcher:
             thread.start()
             self._threads.append(thread)
 
-    def _join(self, deadline: float, names: tuple[str, ...]) -> None:
+    def _join(self, deadline: float, names: Sequence[str]) -> None:
         for thread in self._threads:
             if thread.name in names:
                 thread.join(max(deadline - clock.monotonic(), 0))
@@ -190,14 +186,16 @@ def executions_resource(cooldown: timedelta) -> Resource[SeenExecution]:
 
 def runs_resource(namespace: str) -> Resource[SeenRun]:
     """Return how PipelineRuns are watched: in the execution namespace, those that name an execution."""
-    return Resource(
-        name="pipelineruns",
-        path=paths.pipeline_runs(namespace),
-        selector=LABEL_EXECUTION,
-        see=see_run,
-        changed=run_changed,
-        listed=run_changed,
-    )
+    return _of_runs("pipelineruns", paths.pipeline_runs(namespace), see_run)
+
+
+def jobs_resource(namespace: str) -> Resource[SeenRun]:
+    """Return how Jobs are watched: as PipelineRuns are."""
+    return _of_runs("jobs", paths.jobs(namespace), see_job)
+
+
+def _of_runs(name: str, path: str, see: Callable[[Mapping[str, Any]], SeenRun]) -> Resource[SeenRun]:
+    return Resource(name=name, path=path, selector=LABEL_EXECUTION, see=see, changed=run_changed, listed=run_changed)
 
 
 def freeze_resource(namespace: str) -> Resource[SeenFreeze]:
@@ -210,16 +208,4 @@ def freeze_resource(namespace: str) -> Resource[SeenFreeze]:
         see=see_freeze,
         changed=freeze_changed,
         listed=freeze_changed,
-    )
-
-
-def jobs_resource(namespace: str) -> Resource[SeenRun]:
-    """Return how Jobs are watched: as PipelineRuns are."""
-    return Resource(
-        name="jobs",
-        path=paths.jobs(namespace),
-        selector=LABEL_EXECUTION,
-        see=see_job,
-        changed=run_changed,
-        listed=run_changed,
     )

@@ -12,11 +12,11 @@ from models.run import Run, TaskRun
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
 from tasks.adapters.cluster_errors import Vanished
+from tasks.adapters.pods import living_pods
 
 LABEL_JOB = "batch.kubernetes.io/job-name"
 CANCELLED = "Cancelled"
 BECAUSE_MAX = 1000
-_ENDED_PODS = ("Succeeded", "Failed")
 
 log = logging.getLogger(__name__)
 
@@ -67,16 +67,11 @@ class Jobs:
 
     def remains(self, run_name: str) -> int:
         """Count the pods of Jobs of a name that have not ended."""
-        return sum(name == run_name for name in self._living(f"{LABEL_JOB}={run_name}"))
+        return sum(1 for _ in living_pods(self._cluster, self._namespace, LABEL_JOB, run_name))
 
     def leftovers(self) -> Iterator[str]:
         """Yield the Job of each living pod there is; a name may come more than once."""
-        return self._living(LABEL_JOB)
-
-    def _living(self, selector: str) -> Iterator[str]:
-        for pod in self._cluster.list(paths.pods(self._namespace), label_selector=selector):
-            if (pod.get("status") or {}).get("phase") not in _ENDED_PODS:
-                yield pod["metadata"]["labels"][LABEL_JOB]
+        return living_pods(self._cluster, self._namespace, LABEL_JOB)
 
     def _refusals(self, run: Run) -> list[str]:
         selector = f"involvedObject.uid={run.uid},reason={FAILED_CREATE}"

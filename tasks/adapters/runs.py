@@ -14,14 +14,13 @@ from models.run import Run, TaskRun, read_run, read_task_runs
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
 from tasks.adapters.cluster_errors import ResourceAbsent, Vanished
+from tasks.adapters.pods import living_pods
 
 LABEL_PIPELINE_RUN = "tekton.dev/pipelineRun"
 log = logging.getLogger(__name__)
 
 CANCEL_GENTLY = "CancelledRunFinally"
 """`spec.status` that lets running tasks stop and `finally` tasks run (pipelinerun_types.go)."""
-
-_ENDED_PODS = ("Succeeded", "Failed")
 
 
 class TektonRuns:
@@ -89,7 +88,8 @@ class TektonRuns:
         Tekton finds the TaskRuns of a run by their names, which the next run of this name has too.
         """
         selector = f"{LABEL_PIPELINE_RUN}={run_name}"
-        return self._task_runs_left(selector) + self._live_pods(selector)
+        living = living_pods(self._cluster, self._namespace, LABEL_PIPELINE_RUN, run_name)
+        return self._task_runs_left(selector) + sum(1 for _ in living)
 
     def leftovers(self) -> Iterator[str]:
         """Yield the run names of all TaskRuns and living pods there are; a name may come more than once."""
@@ -98,16 +98,10 @@ class TektonRuns:
                 yield task_run["metadata"]["labels"][LABEL_PIPELINE_RUN]
         except ResourceAbsent:
             pass
-        for pod in self._cluster.list(paths.pods(self._namespace), label_selector=LABEL_PIPELINE_RUN):
-            if (pod.get("status") or {}).get("phase") not in _ENDED_PODS:
-                yield pod["metadata"]["labels"][LABEL_PIPELINE_RUN]
+        yield from living_pods(self._cluster, self._namespace, LABEL_PIPELINE_RUN)
 
     def _task_runs_left(self, selector: str) -> int:
         try:
             return sum(1 for _ in self._cluster.list(paths.task_runs(self._namespace), label_selector=selector))
         except ResourceAbsent:
             return 0
-
-    def _live_pods(self, selector: str) -> int:
-        pods = self._cluster.list(paths.pods(self._namespace), label_selector=selector)
-        return sum(1 for pod in pods if (pod.get("status") or {}).get("phase") not in _ENDED_PODS)

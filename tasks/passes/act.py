@@ -42,10 +42,10 @@ from models.retell import retold
 from models.run import Ownership, Run
 from models.status import Fact, Phase
 from models.target import run_name
-from tasks.adapters.cluster_errors import AlreadyExists, ResourceAbsent, clean
+from tasks.adapters.cluster_errors import AlreadyExists, ResourceAbsent
 from tasks.passes.ahead import OtherKind
 from tasks.passes.observe import look_behind, owner_lives, remains
-from tasks.passes.telling import events_first, tell
+from tasks.passes.telling import events_first, tell, words_of
 from tasks.ports import HOLD_TRUST, Clock, Ports
 
 LINE_LIMIT = 1000
@@ -88,10 +88,7 @@ class Act:
         Attempt 0, so that it is not taken for the Event of an end.
         """
         if not self.told_trouble:
-            words = (
-                f"cannot be worked on, tried again with growing delay: {clean(str(trouble)) or type(trouble).__name__}"
-            )
-            self._emit(EmitEvent(EventReason.FAILED, words, 0))
+            self._emit(EmitEvent(EventReason.FAILED, words_of(trouble), 0))
 
     def all(self, actions: Sequence[Action]) -> bool:
         """Carry out the actions; say whether something was learnt that needs a new decision."""

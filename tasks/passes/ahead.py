@@ -64,10 +64,11 @@ class OtherKind:
     answer: Callable[[], Run | None]
 
 
-def ask_for_other_kind(execution: Execution, now: datetime, ports: Ports) -> OtherKind | None:
-    """Begin to look for a run of the other kind where a first creation may be near."""
+def ask_before_creation(execution: Execution, now: datetime, ports: Ports) -> OtherKind | None:
+    """Begin to ask what a first creation that may be near has to know: the freeze, and a run of the other kind."""
     status = execution.status
     if status.phase is not Phase.PENDING or status.failures or execution.deleted_at is not None:
         return None
+    ports.aside(ports.surroundings.freeze)  # kept in memory: the creation asks again, and seldom waits for it
     name, other = run_name(execution.spec.target), execution.spec.engine.other
     return OtherKind(now, ports.aside(lambda: ports.runs.get(name, other)))

@@ -13,7 +13,7 @@ from models.keys import Key
 from models.policy import Policy
 from tasks import clock
 from tasks.passes.act import Act
-from tasks.passes.ahead import ask_for_other_kind, look_ahead
+from tasks.passes.ahead import ask_before_creation, look_ahead
 from tasks.passes.observe import observe
 from tasks.ports import Ports
 
@@ -55,14 +55,13 @@ def run_pass(
     """
     pass_clock = PassClock.starting(started_at)
     ahead = ports.aside(partial(look_ahead, key, ports))
-    ports.aside(ports.surroundings.freeze)  # kept in memory: who decides does not wait for it
     execution = ports.executions.get(key)
     if execution is None:
         confirm_claim()
         ports.kicker.wake(ports.holds.vanish(key, None))
         return None
     now = pass_clock.now()
-    other_kind = ask_for_other_kind(execution, now, ports)
+    other_kind = ask_before_creation(execution, now, ports)
     observed = observe(execution, now, policy, ports, ahead)
     # The hold may have been seen as early as the pass began.
     act = Act(execution, observed, policy, ports, pass_clock, started_at, confirm_claim, other_kind)

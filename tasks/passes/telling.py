@@ -10,6 +10,7 @@ from datetime import datetime
 from models.actions import Action, BufferFacts, EmitEvent
 from models.errors import ExecutorError, Transient
 from models.execution import Execution
+from tasks.adapters.cluster_errors import clean
 from tasks.ports import Executions
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,11 @@ def events_first(actions: Sequence[Action]) -> Sequence[Action]:
         return actions
     kept = [action for action in actions[: last + 1] if not isinstance(action, BufferFacts)]
     return (*kept, early[0], *actions[last + 1 :])
+
+
+def words_of(trouble: Exception) -> str:
+    """Say that passes of an execution do not get through, and why, cut and cleaned as all that others said."""
+    return f"cannot be worked on, tried again with growing delay: {clean(str(trouble)) or type(trouble).__name__}"
 
 
 def tell(executions: Executions, execution: Execution, event: EmitEvent, now: datetime) -> None:

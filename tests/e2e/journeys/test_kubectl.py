@@ -13,16 +13,14 @@ pytestmark = [pytest.mark.real_tekton, pytest.mark.timeout(180)]
 
 
 def test_run_a_remediation_and_watch_it(terminal: Terminal) -> None:
-    watch = terminal.watch("get", "wfe", "-w", "--no-headers")
-    terminal.apply("restart.yaml")
-    terminal.kubectl("wait", "wfe/restart", "--for=jsonpath={.status.phase}=Completed", "--timeout=30s")
-    ours = "involvedObject.name=restart,reason=LockReleased"
-    until(
-        lambda: "LockReleased" in terminal.kubectl("get", "events", "--field-selector", ours), 20, "the target is free"
-    )
-    watch.terminate()
-    shown = [line.split()[1] for line in watch.communicate(timeout=10)[0].splitlines() if line.startswith("restart")]
-    assert list(dict.fromkeys(shown)) == ["Pending", "Running", "Completed"]
+    terminal.declare("before", "malformed")
+    phases: list[str] = []
+    with terminal.watching("restart", phases):
+        terminal.apply("restart.yaml")
+        terminal.kubectl("wait", "wfe/restart", "--for=jsonpath={.status.phase}=Completed", "--timeout=30s")
+        ours = ("get", "events", "--field-selector", "involvedObject.name=restart,reason=LockReleased")
+        until(lambda: "LockReleased" in terminal.kubectl(*ours), 20, "the target is free")
+    assert phases == ["Pending", "Running", "Completed"]
 
     columns = terminal.kubectl("get", "wfe", "restart", "-o", "wide")
     for word in ("PHASE", "WORKFLOWID", "TARGET", "REASON", "DURATION", "AGE", "ATTEMPT", "NEXT"):

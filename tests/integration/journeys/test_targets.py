@@ -16,13 +16,13 @@ TARGET = "shop/deployment/cart"
 
 
 def test_one_remediation_from_apply_to_its_story(terminal: Terminal) -> None:
-    watch = terminal.watch("get", "wfe", "-w", "--no-headers")
-    terminal.declare("one", TARGET, "outcome-success-500ms")
-    terminal.kubectl("wait", "wfe/one", "--for=jsonpath={.status.phase}=Completed", "--timeout=30s")
-    until(lambda: "LockReleased" in terminal.events("one"), 30, "the target is free again")
-    watch.terminate()
-    shown = [line.split()[1] for line in watch.communicate(timeout=10)[0].splitlines() if line.startswith("one")]
-    assert list(dict.fromkeys(shown)) == ["Pending", "Running", "Completed"]
+    terminal.declare("before", "malformed")
+    phases: list[str] = []
+    with terminal.watching("one", phases):
+        terminal.declare("one", TARGET, "outcome-success-500ms")
+        terminal.kubectl("wait", "wfe/one", "--for=jsonpath={.status.phase}=Completed", "--timeout=30s")
+        until(lambda: "LockReleased" in terminal.events("one"), 30, "the target is free again")
+    assert phases == ["Pending", "Running", "Completed"]
     assert terminal.events("one") == ["PipelineRunCreated", "WorkflowCompleted", "LockReleased"]
     assert terminal.told("one") == ["started", "completed"]
     assert "No target is held." in terminal.wfe("locks")

@@ -15,6 +15,7 @@ from models.audit_fields import FIELD
 from models.audit_values import READERS as AUDIT_READERS
 from models.duration import parse_duration
 from models.errors import Permanent
+from models.execution import Engine
 from models.keys import Key
 from models.names import API_VERSION, KIND
 from models.status import FailureReason, Phase
@@ -122,9 +123,15 @@ def _settles(world: World, key: Key) -> Phase:
         assert status.failure is not None
         assert status.failure.reason is FailureReason.CONFIGURATION_ERROR
     if status.phase is Phase.RUNNING:
-        document = world.cluster.get(paths.pipeline_run(world.parts.policy.namespace, status.run_name))
-        assert document is not None
-        assert parse_duration(document["spec"]["timeouts"]["pipeline"]).total_seconds() >= 1
+        where = world.parts.policy.namespace
+        if execution.spec.engine is Engine.JOB:
+            job = world.cluster.get(paths.job(where, status.run_name))
+            assert job is not None
+            assert job["spec"]["activeDeadlineSeconds"] >= 1
+        else:
+            document = world.cluster.get(paths.pipeline_run(where, status.run_name))
+            assert document is not None
+            assert parse_duration(document["spec"]["timeouts"]["pipeline"]).total_seconds() >= 1
     for event in pending_events(execution):
         for name, value in event.body.items():
             AUDIT_READERS[FIELD[name].kind](value, FIELD[name])
