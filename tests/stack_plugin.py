@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +28,7 @@ FAST: Mapping[str, str] = {"execution.cooldown_period": "1s", "backoff.base_cool
 
 @pytest.fixture(scope="module")
 def stack_factory(request: pytest.FixtureRequest) -> Iterator[StackFactory]:
-    """Return how to start a stack; `kubeconfig` is another cluster than the session's."""
+    """Return how to start a stack; `on` is another cluster than the session's."""
     started: list[Stack] = []
 
     def start(
@@ -37,17 +36,15 @@ def stack_factory(request: pytest.FixtureRequest) -> Iterator[StackFactory]:
         workers: int = 2,
         tekton: str = "scripted",
         settings: Mapping[str, str] = FAST,
-        kubeconfig: Path | None = None,
+        on: LocalCluster | None = None,
     ) -> Stack:
-        mover, login = Tekton(tekton), ""
-        if kubeconfig is None:
-            cluster: LocalCluster = request.getfixturevalue("full_cluster" if mover is Tekton.REAL else "api_cluster")
-            kubeconfig, login = cluster.kubeconfig, _executor_login(cluster)
-        clear(str(kubeconfig))  # tests without an executor leave executions behind
+        mover = Tekton(tekton)
+        cluster = on or request.getfixturevalue("full_cluster" if mover is Tekton.REAL else "api_cluster")
+        clear(str(cluster.kubeconfig))  # tests without an executor leave executions behind
         asked = StackRequest(
             name=f"test-{os.getpid()}-{len(started)}",
-            kubeconfig=str(kubeconfig),
-            login=login,
+            kubeconfig=str(cluster.kubeconfig),
+            login=_executor_login(cluster),
             tekton=mover,
             workers=workers,
             settings=settings,
