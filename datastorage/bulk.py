@@ -15,12 +15,13 @@ import psycopg
 from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
+from datastorage.chaining import Linked
 from datastorage.settings import Driver
-from models.audit_request import AuditRecord
+from models.audit_fields import FIELDS
 from models.tables import audit_event_ids, audit_events
 
-_FIELDS = tuple(column.name for column in audit_events.c if column.name not in ("sequence", "recorded_at"))
-_COPY = f"COPY audit_events ({', '.join(_FIELDS)}, recorded_at) FROM STDIN"
+_FIELDS = tuple(field.name for field in FIELDS)
+_COPY = f"COPY audit_events ({', '.join(_FIELDS)}, recorded_at, chain_position, chain_hash) FROM STDIN"
 _CLAIM_ARRAYS = text(
     "INSERT INTO audit_event_ids (event_id, content_hash) "
     "SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:hashes AS bytea[])) "
@@ -46,25 +47,27 @@ def claim_ids(connection: Connection, hashes: Mapping[UUID, bytes]) -> frozenset
     return frozenset(hashes.keys() - known)
 
 
-def add_events(connection: Connection, records: Sequence[AuditRecord], recorded_at: datetime) -> None:
+def add_events(connection: Connection, events: Sequence[Linked], recorded_at: datetime) -> None:
     """Insert the events in the order given."""
     if connection.dialect.name == Driver.POSTGRESQL:
-        _copy(connection, records, recorded_at)
+        _copy(connection, events, recorded_at)
     else:
-        connection.execute(insert(audit_events), [row(record, recorded_at) for record in records])
+        connection.execute(insert(audit_events), [row(linked, recorded_at) for linked in events])
 
 
-def row(record: AuditRecord, recorded_at: datetime) -> dict[str, Any]:
+def row(linked: Linked, recorded_at: datetime) -> dict[str, Any]:
     """Return the columns of one event."""
-    return {name: getattr(record, name) for name in _FIELDS} | {"recorded_at": recorded_at}
+    place = {"chain_position": linked.place.position, "chain_hash": linked.place.hash}
+    return {name: getattr(linked.record, name) for name in _FIELDS} | {"recorded_at": recorded_at} | place
 
 
-def _copy(connection: Connection, records: Sequence[AuditRecord], recorded_at: datetime) -> None:
+def _copy(connection: Connection, events: Sequence[Linked], recorded_at: datetime) -> None:
     driver: Any = connection.connection.driver_connection
     try:
         with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
-            for record in records:
-                copy.write_row([*(getattr(record, name) for name in _FIELDS), recorded_at])
+            for linked in events:
+                fields = (getattr(linked.record, name) for name in _FIELDS)
+                copy.write_row([*fields, recorded_at, linked.place.position, linked.place.hash])
     except psycopg.Error as error:
         # SQLAlchemy does not see this statement: say the same as it would.
         raise DBAPIError("COPY", None, error, hide_parameters=True, connection_invalidated=driver.broken) from error

@@ -129,7 +129,7 @@ class Events:
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     # The text of event_data is JSON already and goes out as it is.
-    return {**row, "event_data": orjson.Fragment(row["event_data"])}
+    return {**row, "event_data": orjson.Fragment(row["event_data"]), "chain_hash": row["chain_hash"].hex()}
 
 
 def _log(records: Sequence[AuditRecord], fresh: int) -> dict[str, Any]:

@@ -11,6 +11,12 @@ from models.audit_fields import BATCH_SIZE, FIELDS, LARGEST_INTEGER, Field, Kind
 _EVENTS = "/api/v1/audit/events"
 _MOMENT = "An RFC 3339 date-time, YYYY-MM-DD (its first instant, UTC), or how long ago, such as 24h or 7d. Inclusive."
 
+_STORED = {
+    "recorded_at": {"type": "string", "format": "date-time", "description": "When it was stored."},
+    "chain_position": {"type": "integer", "minimum": 1, "description": "Its place in the chain of its correlation_id."},
+    "chain_hash": {"type": "string", "description": "Hex of the hash over it, its place and the hash before it."},
+}
+
 
 def document() -> dict[str, Any]:
     """Return the whole document."""
@@ -123,9 +129,8 @@ def _schemas() -> dict[str, Any]:
         },
         "AuditEvent": {
             "type": "object",
-            "required": [field.name for field in FIELDS] + ["recorded_at"],
-            "properties": {field.name: _property(field, stored=True) for field in FIELDS}
-            | {"recorded_at": {"type": "string", "format": "date-time", "description": "When it was stored."}},
+            "required": [field.name for field in FIELDS] + list(_STORED),
+            "properties": {field.name: _property(field, stored=True) for field in FIELDS} | _STORED,
         },
         "EventAnswer": _object(
             event_id={"type": "string", "format": "uuid"},

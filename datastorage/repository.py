@@ -1,7 +1,8 @@
 """Storing and finding audit events: one transaction a batch, all of it or nothing.
 
 An event is unique by its row in `audit_event_ids`; who inserts that row first stores the event. Ids are inserted in
-sorted order, so that two batches that overlap wait for each other in one direction and never deadlock.
+sorted order, so that two batches that overlap wait for each other in one direction and never deadlock. What is new
+goes to the end of the chain of its correlation id (`datastorage.chaining`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from datastorage.bulk import add_events, claim_ids
+from datastorage.chaining import link_events
 from datastorage.engine import reading, writing
 from datastorage.query import Query
 from models.audit_request import AuditRecord
@@ -71,7 +73,7 @@ class Repository:
                 _check_known(connection, records, unique.keys() - fresh)
             new = [record for event_id, record in unique.items() if event_id in fresh]
             if new:
-                add_events(connection, new, recorded_at)
+                add_events(connection, link_events(connection, new, recorded_at), recorded_at)
         return fresh
 
     def find(self, query: Query) -> Page:

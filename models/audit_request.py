@@ -7,15 +7,15 @@ properties left out) is the same; the content hash is over that text.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from models.audit_chain import content_hash, content_text
 from models.audit_fields import FIELDS, Kind
-from models.audit_values import READERS, EventData, canonical_json, check_window, format_microseconds
+from models.audit_values import READERS, EventData, check_window
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +107,6 @@ def _record(values: dict[str, Any], new_id: Callable[[], UUID]) -> AuditRecord:
             values[name] = default
     if values["event_id"] is None:
         values["event_id"] = new_id()
-    event_data: EventData = values.pop("event_data")
-    digest = _content_hash(values, event_data)
-    return AuditRecord(**values, event_data=event_data.text, content_hash=digest)
-
-
-def _content_hash(values: Mapping[str, Any], event_data: EventData) -> bytes:
-    """Hash the event as canonical JSON: keys sorted, no spaces, UTF-8, absent fields left out."""
-    shown = {name: _plain(value) for name, value in values.items() if value is not None}
-    return hashlib.sha256(canonical_json({**shown, "event_data": event_data.value}).encode()).digest()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return format_microseconds(value)
-    return str(value) if isinstance(value, UUID) else value
+    event_data: EventData = values["event_data"]
+    values["event_data"] = event_data.text
+    return AuditRecord(**values, content_hash=content_hash(content_text(values)))

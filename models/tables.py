@@ -57,6 +57,15 @@ audit_event_ids = Table(
     Column("content_hash", LargeBinary(32), nullable=False),
 )
 
+# The end of each chain. Whoever adds to a chain holds its row, so that no two add to the same end.
+audit_chains = Table(
+    "audit_chains",
+    metadata,
+    Column("correlation_id", _text("correlation_id"), primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+)
+
 audit_events = Table(
     "audit_events",
     metadata,
@@ -80,6 +89,9 @@ audit_events = Table(
     Column("duration_ms", BigInteger),
     Column("parent_event_id", Uuid),
     Column("recorded_at", UtcInstant, nullable=False),
+    Column("chain_position", BigInteger, nullable=False),
+    Column("chain_hash", LargeBinary(32), nullable=False),
+    Index(None, "correlation_id", "chain_position"),
     # Each ends in the order of a query, so that a page is read off the index backwards.
     Index(None, "event_timestamp", "sequence"),
     Index(None, "correlation_id", "event_timestamp", "sequence"),

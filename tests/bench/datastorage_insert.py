@@ -27,10 +27,12 @@ from sqlalchemy import Engine, insert
 
 from datastorage import schema
 from datastorage.bulk import row
+from datastorage.chaining import Linked
 from datastorage.clock import Clock
 from datastorage.engine import open_engine, writing
 from datastorage.repository import Repository
 from datastorage.settings import parse_settings
+from models.audit_chain import Head
 from models.audit_request import AuditRecord, read_event
 from models.tables import audit_events
 from tests.postgres_plugin import PostgresServer, discard, new_server
@@ -94,7 +96,7 @@ def plain_insert(engine: Engine) -> Store:
 
     def store(records: list[AuditRecord], now: datetime) -> None:
         with writing(engine).begin() as connection:
-            rows = [row(record, now) for record in records]
+            rows = [row(Linked(record, Head()), now) for record in records]
             if engine.dialect.name == "sqlite":
                 connection.execute(insert(audit_events), rows)
             else:

@@ -23,7 +23,7 @@ from datastorage.app import create_app
 from datastorage.clock import Clock
 from datastorage.engine import open_engine
 from datastorage.settings import parse_settings
-from models.tables import audit_event_ids, audit_events
+from models.tables import metadata
 from tests.postgres_plugin import PostgresServer
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -111,8 +111,8 @@ def running(database: Callable[[], str]) -> Iterator[Service]:
 def service(running: Service) -> Service:
     """Return the service with nothing stored."""
     with running.engine.begin() as connection:
-        connection.execute(delete(audit_events))
-        connection.execute(delete(audit_event_ids))
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(delete(table))
     running.forget_metrics()
     return running
 

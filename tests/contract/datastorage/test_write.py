@@ -78,7 +78,9 @@ def test_reads_back_what_was_sent(client: httpx.Client, event: Event) -> None:
     )
     assert client.post("/events", json=sent).status_code == 201
     found = client.get("/events", params={"severity": "warning"}).json()["data"]
-    assert found == [{**sent, "event_timestamp": "2026-03-01T11:30:00.123456Z", "recorded_at": "2026-03-01T12:00:00Z"}]
+    stored = {"event_timestamp": "2026-03-01T11:30:00.123456Z", "recorded_at": "2026-03-01T12:00:00Z"}
+    assert len(bytes.fromhex(found[0].pop("chain_hash"))) == 32
+    assert found == [{**sent, **stored, "chain_position": 2}]
 
 
 def test_the_same_again_is_success_and_stores_nothing(
