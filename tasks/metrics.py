@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from models.execution import Execution
 from models.status import ConditionType, Phase, SkipReason, Status
@@ -64,6 +64,9 @@ class Metrics:
         self.repaired = Counter(
             f"{name}_sweep_repaired_total", "What the sweep found lost and set right.", ["kind"], registry=registry
         )
+        self.ticks = Gauge(
+            f"{name}_tick_last_timestamp_seconds", "When this process finished a tick.", ["tick"], registry=registry
+        )
         audit = ["service"]
         self.audit_buffered = Counter(
             "audit_events_buffered_total", "Events put into the outbox.", audit, registry=registry
@@ -108,6 +111,10 @@ class Metrics:
             self._count_end(after)
             if run_ended is not None:
                 self.finish_latency.observe(max(now - run_ended, timedelta()).total_seconds())
+
+    def ticked(self, tick: str, now: datetime) -> None:
+        """Note that a tick's work was done: the youngest of all workers is the age of beat and of the way from it."""
+        self.ticks.labels(tick).set(now.timestamp())
 
     def buffered(self, events: int) -> None:
         """Count audit events that were new to the outbox."""

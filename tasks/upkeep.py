@@ -30,13 +30,17 @@ SWEEP_LIMIT = 1000
 @app.task(name=SWEEP)
 def sweep_task() -> None:
     """Kick what is due and has no message under way, and targets that are free with somebody in line."""
-    sweep(worker_parts())
+    parts = worker_parts()
+    sweep(parts)
+    parts.metrics.ticked("sweep", clock.now())
 
 
 @app.task(name=RESYNC_TASK)
 def resync_task() -> None:
     """Make every unfinished execution due; restore holders and lines first when Redis lost them."""
-    resync(worker_parts())
+    parts = worker_parts()
+    resync(parts)
+    parts.metrics.ticked("resync", clock.now())
 
 
 def sweep(parts: Parts) -> None:

@@ -85,7 +85,7 @@ def measure(cluster: Cluster, rate: float, count: int, runs: str, namespace: str
     names = [f"{stem}-{number}" for number in range(count)]
 
     def declare(name: str) -> None:
-        cluster.create(paths.executions(namespace), _execution(namespace, name, image))
+        cluster.create(paths.executions(namespace), an_execution(namespace, name, image))
         stopwatch.mark(name, "created")
 
     if rate:
@@ -106,7 +106,7 @@ def measure(cluster: Cluster, rate: float, count: int, runs: str, namespace: str
     return stopwatch
 
 
-def _execution(namespace: str, name: str, image: str) -> dict[str, Any]:
+def an_execution(namespace: str, name: str, image: str) -> dict[str, Any]:
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,

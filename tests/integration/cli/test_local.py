@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,10 +20,13 @@ import pytest
 from cli.local import record
 from cli.local.places import Places, choose_ports
 from devcluster import Cluster
+from tasks import clock
 from tests.waiting import until
 
 WFE = str(Path(sys.executable).with_name("wfe"))
 PARTS = {"redis", "datastorage", "watcher", "worker-1", "worker-2", "beat", "flower", "tekton"}
+
+_SWEPT = re.compile(r'^workflowexecution_tick_last_timestamp_seconds{tick="sweep"} (\S+)', re.MULTILINE)
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -81,6 +85,17 @@ def test_json_says_where_everything_is_and_it_answers(running: dict[str, Any], l
         assert httpx.get(url).status_code == 200
     assert httpx.get(f"{running['datastorage_url']}/health/ready").status_code == 200
     assert "cooldown_period: 2s" in Path(running["settings"]).read_text()
+
+
+def test_a_worker_says_when_it_last_swept(running: dict[str, Any]) -> None:
+    began = clock.now().timestamp()
+
+    def swept() -> bool:
+        workers = (running["metrics_urls"][name] for name in ("worker-1", "worker-2"))
+        found = [_SWEPT.search(httpx.get(url).text) for url in workers]
+        return any(float(each.group(1)) > began for each in found if each)
+
+    until(swept, 30, "a sweep that was finished since")
 
 
 def test_flower_wants_a_login_and_changes_nothing(running: dict[str, Any]) -> None:
