@@ -7,11 +7,12 @@ however that ends.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from devcluster import cluster
-from devcluster.cluster import Cluster
+if TYPE_CHECKING:
+    from devcluster.cluster import Cluster
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,6 +24,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def api_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Give an API server with Tekton's CRDs and the audit log, without controllers."""
+    from devcluster import cluster
+
     if request.config.getoption("use_existing"):
         yield cluster.use_existing(tekton_crds=True)
         return
@@ -33,6 +36,8 @@ def api_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def full_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Give a whole cluster with Tekton, a node and a registry."""
+    from devcluster import cluster
+
     if request.config.getoption("use_existing"):
         yield cluster.use_existing()
         return

@@ -10,12 +10,19 @@ from pathlib import Path
 # Imported, not listed as a plugin: other modules import `require` from there, too.
 from tests.policy import (
     pytest_collection_modifyitems,
+    pytest_configure,
     pytest_make_collect_report,
     pytest_runtest_makereport,
     require,
 )
 
-__all__ = ["pytest_collection_modifyitems", "pytest_make_collect_report", "pytest_runtest_makereport", "require"]
+__all__ = [
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_make_collect_report",
+    "pytest_runtest_makereport",
+    "require",
+]
 
 pytest_plugins = [
     "pytester",

@@ -11,20 +11,33 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
-# The machine is shared and the first example often pays for an import: time is no verdict on a property.
-# Where others wait for the result the same examples are tried each time; on a desk new ones are.
-settings.register_profile(
-    "house",
-    deadline=None,
-    print_blob=True,
-    derandomize=bool(os.environ.get("CI")),
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("house")
+UNIT_EXAMPLES = 40
+"""Examples of a property in the unit tier; the contract tier plays every one again under the profile `thorough`."""
+THOROUGH_EXAMPLES = 400
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the profiles of hypothesis, where tests run: xdist's controller runs none and need not import it."""
+    controls = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    if controls and not config.getoption("--hypothesis-profile", None):
+        return
+    from hypothesis import HealthCheck, settings
+
+    # The machine is shared and the first example often pays for an import: time is no verdict on a property.
+    # Where others wait for the result the same examples are tried each time; on a desk new ones are.
+    house = settings(
+        deadline=None,
+        print_blob=True,
+        derandomize=in_ci(),
+        suppress_health_check=[HealthCheck.too_slow],
+        max_examples=UNIT_EXAMPLES,
+    )
+    settings.register_profile("house", house)
+    settings.register_profile("thorough", house, max_examples=THOROUGH_EXAMPLES)
+    settings.load_profile("house")
 
 
 def in_ci() -> bool:

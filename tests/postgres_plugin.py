@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.policy import require
@@ -89,6 +88,8 @@ class PostgresServer:
         self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def _execute(self, statement: str) -> None:
+        import psycopg
+
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(statement.encode())
 
@@ -104,6 +105,8 @@ class PostgresServer:
         return {"user": self._user, "group": pwd.getpwnam(self._user).pw_gid, "extra_groups": []}
 
     def _wait(self) -> None:
+        import psycopg
+
         deadline = time.monotonic() + _START_SECONDS
         while True:
             try:

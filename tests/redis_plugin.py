@@ -1,6 +1,7 @@
 """A private Redis for tests: started once, without persistence, on a free loopback port, and killed at the end.
 
 Fixtures: `redis_server` (to stop and restart it), `redis_url`, and `redis_client`, which finds an empty server.
+Every tier loads this: what is heavy is imported where it is used.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import redis
 
 from tests.policy import require
+
+if TYPE_CHECKING:
+    import redis
 
 _DEADLINE_SECONDS = 10.0
 
@@ -59,6 +63,8 @@ class RedisServer:
         self.start()
 
     def _wait_until_it_answers(self) -> None:
+        import redis
+
         deadline = time.monotonic() + _DEADLINE_SECONDS
         with redis.Redis.from_url(self.url) as client:
             while True:
@@ -94,6 +100,8 @@ def redis_url(redis_server: RedisServer) -> str:
 @pytest.fixture
 def redis_client(redis_url: str) -> Iterator[redis.Redis]:
     """Return a client of an empty server."""
+    import redis
+
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
         yield client

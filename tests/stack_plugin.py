@@ -2,6 +2,7 @@
 
 `stack_factory(workers=2, tekton="scripted", settings={…})` gives a running stack; one at a time on one cluster, because
 an executor works on all of it. A module's stacks end with the module, and what they left on the cluster is removed.
+Every tier loads this: what is heavy is imported where it is used.
 """
 
 from __future__ import annotations
@@ -9,18 +10,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cli.local import Stack, StackRequest, Tekton, up
-from cli.local.ground import EXECUTOR, EXECUTOR_GROUPS
-from devcluster import Cluster as LocalCluster
-from tasks.adapters import paths
-from tasks.adapters.cluster import Cluster
-from tasks.adapters.cluster_errors import ResourceAbsent
+if TYPE_CHECKING:
+    from cli.local import Stack
+    from devcluster import Cluster as LocalCluster
+    from tasks.adapters.cluster import Cluster
 
-StackFactory = Callable[..., Stack]
+StackFactory = Callable[..., "Stack"]
 
 FAST: Mapping[str, str] = {"execution.cooldown_period": "1s", "backoff.base_cooldown": "1s"}
 """Settings under which a test need not wait long."""
@@ -29,6 +28,8 @@ FAST: Mapping[str, str] = {"execution.cooldown_period": "1s", "backoff.base_cool
 @pytest.fixture(scope="module")
 def stack_factory(request: pytest.FixtureRequest) -> Iterator[StackFactory]:
     """Return how to start a stack; `on` is another cluster than the session's."""
+    from cli.local import StackRequest, Tekton, up
+
     started: list[Stack] = []
 
     def start(
@@ -62,12 +63,17 @@ def stack_factory(request: pytest.FixtureRequest) -> Iterator[StackFactory]:
 
 def _executor_login(cluster: LocalCluster) -> str:
     """Let the parts have the rights of deploy/rbac.yaml and no more; a borrowed cluster cannot give logins."""
+    from cli.local.ground import EXECUTOR, EXECUTOR_GROUPS
+
     return str(cluster.login(EXECUTOR, EXECUTOR_GROUPS)) if cluster.record is not None else ""
 
 
 def clear(kubeconfig: str) -> None:
     """Remove every execution and run of a cluster on which no executor runs any more."""
-    cluster = Cluster.connect(kubeconfig, "", timedelta(seconds=10))
+    from tasks.adapters import paths
+    from tasks.adapters.cluster_errors import ResourceAbsent
+
+    cluster = _connect(kubeconfig)
     kinds = ((paths.executions(), paths.executions), (paths.pipeline_runs(), paths.pipeline_runs))
     for collection, one in (*kinds, (paths.jobs(), paths.jobs)):
         try:
@@ -78,6 +84,12 @@ def clear(kubeconfig: str) -> None:
             _remove(cluster, f"{one(document['metadata']['namespace'])}/{document['metadata']['name']}", document)
 
 
+def _connect(kubeconfig: str) -> Cluster:
+    from tasks.adapters.cluster import Cluster
+
+    return Cluster.connect(kubeconfig, "", timedelta(seconds=10))
+
+
 def _remove(cluster: Cluster, path: str, document: dict[str, Any]) -> None:
     cluster.delete(path, uid=document["metadata"]["uid"])
     if cluster.get(path) is not None:
@@ -86,7 +98,7 @@ def _remove(cluster: Cluster, path: str, document: dict[str, Any]) -> None:
 
 def _lift_admission(kubeconfig: str) -> None:
     """Remove the admission policy: tests without a stack play users who do not sign what they ask."""
-    cluster = Cluster.connect(kubeconfig, "", timedelta(seconds=10))
+    cluster = _connect(kubeconfig)
     for kind in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
         path = f"/apis/admissionregistration.k8s.io/v1/{kind}/workflowexecution-requested-by"
         policy = cluster.get(path)

@@ -47,6 +47,7 @@ class Reflector(Generic[S]):
         state: StreamState,
         draw: Callable[[], float],
         timing: Timing,
+        rest: Callable[[threading.Event, float], object] = threading.Event.wait,
     ) -> None:
         self._cluster = cluster
         self._resource = resource
@@ -54,6 +55,7 @@ class Reflector(Generic[S]):
         self._state = state
         self._draw = draw
         self._timing = timing
+        self._rest = rest
         self._backoff = Backoff(timing.first_backoff, timing.last_backoff)
         self._stop = threading.Event()
         self._stream: Stream | None = None
@@ -66,7 +68,7 @@ class Reflector(Generic[S]):
         while not self._stop.is_set():
             pause = self._round()
             if pause:
-                self._stop.wait(pause)
+                self._rest(self._stop, pause)
 
     def seen(self) -> list[S]:
         """Return what is known of every object, at one instant; called by other threads."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,14 @@ def walk(parent: dict[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, A
         yield from walk(inner, path)
 
 
+@cache
 def schema_fields() -> dict[str, dict[str, Any]]:
     properties = SCHEMA["properties"]
     fields = {"status": {**rules(properties["status"]), "required": "status" in SCHEMA.get("required", [])}}
     return fields | dict(walk(properties["spec"], "spec")) | dict(walk(properties["status"], "status"))
 
 
+@cache
 def listed_fields() -> dict[str, dict[str, Any]]:
     listed = yaml.safe_load(Path(__file__).with_name("fields.yaml").read_text(encoding="utf-8"))
     lines = [*listed["spec"], *listed["status"]]

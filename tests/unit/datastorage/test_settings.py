@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from datastorage.configuration import load
-from datastorage.engine import database_url
-from datastorage.settings import parse_settings
+from datastorage.settings import Settings, parse_settings
 from models.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+
+def database_url(settings: Settings) -> URL:
+    from datastorage.engine import database_url as url_of  # brings SQLAlchemy, which no other unit test needs
+
+    return url_of(settings)
 
 
 def refused(document: object = None, environ: dict[str, str] | None = None) -> str:

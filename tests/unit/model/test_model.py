@@ -1,6 +1,6 @@
 """The real passes, sweep, resync and flush under every interleaving that a seed gives; I1-I8 after each step.
 
-Ten fixed seeds here, about 30,000 port calls; contract/model/test_campaign.py plays the other 35, so that a whole run
+Five fixed seeds here, about 15,000 port calls; contract/model/test_campaign.py plays the other 40, so that a whole run
 makes more than 100,000. Fresh seeds belong into a campaign, whose finds are looked into before anybody is held up:
 `python -m tests.unit.model.replay --campaign 700 --first 10000`.
 """
@@ -11,12 +11,12 @@ import pytest
 
 from tests.unit.model.replay import play
 
-FIXED = range(1, 11)
+FIXED = range(1, 6)
 
 
-@pytest.mark.parametrize("first", FIXED[::5])
-def test_invariants_hold_under_every_interleaving(first: int) -> None:
-    assert played(range(first, first + 5)) > 0
+@pytest.mark.parametrize("seed", FIXED)
+def test_invariants_hold_under_every_interleaving(seed: int) -> None:
+    assert played(range(seed, seed + 1)) > 0
 
 
 def played(seeds: range) -> int:
