@@ -13,7 +13,7 @@ from models.instants import parse_instant, read_instant
 from models.keys import Key
 from models.names import API_VERSION, FINALIZER, KIND, LABEL_CORRELATION_ID
 from models.status import Status
-from models.status_document import read_status
+from models.status_reading import read_status
 
 _SURELY_SMALL = 100_000
 """Characters that cannot become a megabyte, however they are escaped."""

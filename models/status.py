@@ -1,7 +1,7 @@
 """The status of an execution as a value.
 
 The status is the only record of what happened: phase, attempts, due instants and audit facts survive here and nowhere
-else. How it looks as JSON is `status_document`'s.
+else. How it looks as JSON is written by `status_document` and read by `status_reading`.
 """
 
 from __future__ import annotations

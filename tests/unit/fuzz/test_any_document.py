@@ -24,7 +24,8 @@ from models.restore import restore
 from models.retell import retold
 from models.run import Ownership
 from models.status import FailureReason, Phase
-from models.status_document import read_status, status_document, status_patch
+from models.status_document import status_document, status_patch
+from models.status_reading import read_status
 from models.validation import find_fault
 from tests.unit.fuzz.from_schema import executions
 from tests.unit.rules.builders import BUSY, MINE, NOW, POLICY, failed, failed_task, run, seen, succeeded

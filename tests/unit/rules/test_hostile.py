@@ -17,7 +17,8 @@ from models.manifest import pipeline_run
 from models.names import ANNOTATION_FENCE
 from models.setting_groups import BackoffSettings
 from models.status import Fact, FactType, Status
-from models.status_document import read_status, status_document
+from models.status_document import status_document
+from models.status_reading import read_status
 from models.validation import find_fault
 from tests.unit.rules.builders import (
     MINE,

@@ -32,7 +32,8 @@ from models.rules.asking import asked
 from models.rules.cooldown import blocks, keeps_target
 from models.run import Ownership
 from models.status import Phase, Status
-from models.status_document import read_status, status_document
+from models.status_document import status_document
+from models.status_reading import read_status
 from models.validation import too_large
 from tests.unit.rules.builders import BUSY, MINE, NOW, ended, execution, run, running, seen, succeeded
 from tests.unit.rules.drawn import executions, not_terminal, observations, policies, terminal
