@@ -25,7 +25,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(400)
 
-CHANGES, CONNECTIONS = 1000, 5
+CHANGES, CONNECTIONS = 1000, 2
 OTHERS = 5
 END = 12
 """Passes that an execution takes besides: from its start, or an ask to cancel it, to its acknowledged end."""
