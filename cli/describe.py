@@ -116,7 +116,9 @@ def _progress(status: Status) -> list[tuple[str, str]]:
         "Next Attempt": format_instant(status.next_allowed) if status.next_allowed else "",
         "Run": status.run_name,
         "Run Status": f"{run.reason} {run.message}".strip() if run else "",
-        "Queue": f"position {status.queue.position}, held by {status.queue.holder}" if status.queue else "",
+        "Queue": f"position {status.queue.position}, held by {status.queue.holder}"
+        if status.queue and status.queue.position
+        else "",
         "Audit Pending": ", ".join(f"{fact.type.value}/{fact.attempt}" for fact in status.pending_facts),
     }
     return [(name, text) for name, text in told.items() if text]

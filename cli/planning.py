@@ -150,12 +150,14 @@ def _target(access: Access, execution: Execution, observed: Observed) -> tuple[C
     name = run_name(execution.spec.target)
     run = runs.get(name, engine) or runs.get(name, engine.other)
     owner = access.find(run.execution_key) if run is not None and run.execution_key is not None else None
+    lives = owner is not None and run is not None and owner.uid == run.execution_uid
     seen = replace(
         observed,
         hold=hold,
         holder=access.find(hold.holder) if isinstance(hold, Busy) else None,
         run=run,
-        run_owner_lives=owner is not None and run is not None and owner.uid == run.execution_uid,
+        run_owner_lives=lives,
+        run_owner_elsewhere=lives and owner is not None and owner.spec.target != execution.spec.target,
         remains=0 if run is not None else runs.remains(name),
         engine_available=engine_served(access, engine),
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from models.instants import parse_instant, read_instant
 from models.keys import Key
-from models.names import API_VERSION, FINALIZER, KIND, LABEL_CORRELATION_ID
+from models.names import API_VERSION, COMPONENT, FINALIZER, KIND, LABEL_CORRELATION_ID
 from models.status import Status
 from models.status_reading import read_status
 
@@ -76,6 +76,8 @@ class Execution:
     annotations: Mapping[str, str]
     spec: Spec
     status: Status
+    cleared_by_hand: bool = False
+    """Whether somebody else than us wrote how the block was cleared."""
 
     @property
     def guarded(self) -> bool:
@@ -113,7 +115,20 @@ def read_execution(document: Mapping[str, Any]) -> Execution:
         annotations=metadata.get("annotations") or {},
         spec=_read_spec(document.get("spec") or {}),
         status=read_status(document.get("status") or {}),
+        cleared_by_hand=_managed_by_others(metadata, "f:status", "f:blockClearance", "f:clearMethod"),
     )
+
+
+def _managed_by_others(metadata: Mapping[str, Any], *field: str) -> bool:
+    """Say whether the API server recorded somebody's write of a field, and none of ours (metadata.managedFields)."""
+    managers = set()
+    for entry in metadata.get("managedFields") or ():
+        fields: Any = entry.get("fieldsV1")
+        for name in field:
+            fields = fields.get(name) if isinstance(fields, Mapping) else None
+        if fields is not None:
+            managers.add(entry.get("manager"))
+    return bool(managers) and COMPONENT not in managers
 
 
 def _read_spec(document: Mapping[str, Any]) -> Spec:

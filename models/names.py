@@ -12,6 +12,7 @@ API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "WorkflowExecution"
 PLURAL = "workflowexecutions"
 COMPONENT = "workflowexecution-controller"
+"""Who we are: the source of our Kubernetes Events, and the manager of the fields that we write."""
 FINALIZER = f"workflowexecution.{GROUP}/workflowexecution-cleanup"
 
 LABEL_EXECUTION = f"{GROUP}/workflow-execution"

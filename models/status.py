@@ -111,7 +111,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class QueuePlace:
-    """Where an execution stands in the line of its target; `holder` is `namespace/name`."""
+    """Where an execution stands in the line of its target, 0 when it left it; `holder` is `namespace/name`."""
 
     position: int
     holder: str

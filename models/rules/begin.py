@@ -14,7 +14,7 @@ from models.actions import (
     WakeAt,
     YieldTarget,
 )
-from models.execution import Execution
+from models.execution import Engine, Execution
 from models.hold import Busy, Free, GateClosed, Mine
 from models.observed import Observed
 from models.policy import Policy
@@ -93,11 +93,11 @@ def create_or_adopt(
             return (DeleteRun(run.uid),)
         case Ownership.OURS:
             return start(execution, observed, run, mine, now)
-        case Ownership.ANOTHERS if observed.run_owner_lives:
+        case Ownership.ANOTHERS if observed.run_owner_lives and not observed.run_owner_elsewhere:
             return (YieldTarget(mine.fence),)
-        case Ownership.ANOTHERS:
+        case Ownership.ANOTHERS if not observed.run_owner_lives:
             return _behind_orphan(execution, observed, run, now, policy)
-        case Ownership.FOREIGN:
+        case Ownership.FOREIGN | Ownership.ANOTHERS:
             return _lost_to_foreign(execution, observed, run, now, policy)
         case _ as never:
             assert_never(never)
@@ -121,5 +121,6 @@ def _behind_orphan(
 def _lost_to_foreign(
     execution: Execution, observed: Observed, run: Run, now: datetime, policy: Policy
 ) -> tuple[Action, ...]:
-    message = f"Race condition: {run.kind} {run.name} already exists in namespace {run.namespace} and is not ours"
+    words = "and is not ours" if run.engine is Engine.TEKTON else f"as a {run.kind}, which is not ours"
+    message = f"Race condition: PipelineRun {run.name} already exists in namespace {run.namespace} {words}"
     return fail(execution, observed, plain_details(FailureReason.UNKNOWN, message, now), now, policy)

@@ -14,7 +14,7 @@ from models.policy import Policy
 from models.rules.asking import UNVERIFIED, request, unverified
 from models.rules.cooldown import blocks, keeps_target
 from models.rules.writing import touched, write
-from models.status import Clearance, ClearMethod, FactType, Status
+from models.status import Clearance, ClearMethod, FactType
 
 DELETED = "the execution was deleted"
 
@@ -31,7 +31,7 @@ def lift(execution: Execution, observed: Observed, now: datetime, policy: Policy
     if clear is not None and blocks(status, policy):
         clearance = Clearance(at=clear.at, by=clear.by, reason=clear.reason, method=ClearMethod.ANNOTATION)
         return _clear(execution, observed, clearance, now)
-    if _written_by_hand(status) and blocks(replace(status, clearance=None), policy):
+    if _written_by_hand(execution) and blocks(replace(status, clearance=None), policy):
         return _adopt_clearance(execution, observed, now)
     return ()
 
@@ -42,20 +42,21 @@ def clear_by_deletion(execution: Execution, observed: Observed, now: datetime) -
     return _clear(execution, observed, clearance, now)
 
 
-def _written_by_hand(status: Status) -> bool:
+def _written_by_hand(execution: Execution) -> bool:
     """Say whether a clearance came through the status and has not been told yet; ours of that kind are marked."""
-    clearance = status.clearance
-    return (
-        clearance is not None
-        and clearance.method is not ClearMethod.ANNOTATION
-        and not (clearance.by.startswith(UNVERIFIED) and clearance.at is not None)
-    )
+    clearance = execution.status.clearance
+    if clearance is None:
+        return False
+    if clearance.method is ClearMethod.ANNOTATION:
+        return execution.cleared_by_hand
+    return not (clearance.by.startswith(UNVERIFIED) and clearance.at is not None)
 
 
 def _adopt_clearance(execution: Execution, observed: Observed, now: datetime) -> tuple[Action, ...]:
     clearance = execution.status.clearance
     assert clearance is not None
-    told = replace(clearance, at=clearance.at or now, by=unverified(clearance.by[:253]))
+    method = ClearMethod.STATUS_FIELD if clearance.method is ClearMethod.ANNOTATION else clearance.method
+    told = replace(clearance, at=clearance.at or now, by=unverified(clearance.by[:253]), method=method)
     return _clear(execution, observed, told, now)
 
 

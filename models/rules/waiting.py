@@ -23,7 +23,8 @@ def wait_in_line(
 ) -> tuple[Action, ...]:
     """Stay Pending, say who keeps the target and why.
 
-    Written on joining, on becoming the first and when the first's reason changes; a block concerns the whole line.
+    Written on joining, once more too, on becoming the first and when the first's reason changes; a block concerns the
+    whole line.
     """
     status = execution.status
     reason = _reason(observed.holder, now, policy)
@@ -42,6 +43,8 @@ def wait_in_line(
 
 
 def _known(status: Status, queue: QueuePlace, place: QueuePlace, reason: WaitReason) -> bool:
+    if queue.position == 0:
+        return False
     if (reason is WaitReason.PREVIOUS_FAILED) != (status.reason == WaitReason.PREVIOUS_FAILED):
         return False
     same = (queue.position, queue.holder, status.reason) == (place.position, place.holder, reason)

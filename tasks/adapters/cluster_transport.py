@@ -15,6 +15,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
 from models.errors import Transient
+from models.names import COMPONENT
 from tasks.adapters.cluster_errors import clean, refusal
 
 CREDENTIAL_AGE = 10.0  # seconds; the official client would otherwise look at its token's file or expiry on every call
@@ -113,7 +114,7 @@ class Transport:
         return Answer(response.status, response.headers, response.data)
 
     def _headers(self, content_type: str) -> dict[str, str]:
-        headers = {"Accept": "application/json", "User-Agent": "workflowexecution-controller"}
+        headers = {"Accept": "application/json", "User-Agent": COMPONENT}
         if content_type:
             headers["Content-Type"] = content_type
         authorization = self._credentials.value()

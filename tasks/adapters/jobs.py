@@ -6,7 +6,8 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from models.job import FAILED_CREATE, read_job, read_job_pods, refused_pod
+from models.errors import Permanent
+from models.job import FAILED_CREATE, hidden_pod, read_job, read_job_pods, refused_pod
 from models.names import ANNOTATION_STOPPED, LABEL_EXECUTION
 from models.run import Run, TaskRun
 from tasks.adapters import paths
@@ -60,8 +61,15 @@ class Jobs:
             return None
 
     def pods(self, run: Run) -> tuple[TaskRun, ...]:
-        """Return the pods of a Job as its tasks; where there is none, what the API server said to the last try."""
-        listed = self._cluster.list(paths.pods(self._namespace), label_selector=f"{LABEL_JOB}={run.name}")
+        """Return the pods of a Job as its tasks; where there is none, what the API server said to the last try.
+
+        Where it refuses to show them, whether a task has started is unknown, which counts as yes.
+        """
+        try:
+            listed = list(self._cluster.list(paths.pods(self._namespace), label_selector=f"{LABEL_JOB}={run.name}"))
+        except Permanent as refused:
+            log.warning("pods of Job %s cannot be read: %s", run.name, refused)
+            return () if run.succeeded is False else (hidden_pod(run),)
         found = read_job_pods(listed, run)
         return found or tuple(refused_pod(run, message) for message in self._refusals(run)[-1:])
 
@@ -75,6 +83,9 @@ class Jobs:
 
     def _refusals(self, run: Run) -> list[str]:
         selector = f"involvedObject.uid={run.uid},reason={FAILED_CREATE}"
-        told = list(self._cluster.list(paths.kubernetes_events(self._namespace), field_selector=selector))
+        try:
+            told = list(self._cluster.list(paths.kubernetes_events(self._namespace), field_selector=selector))
+        except Permanent:
+            return []
         told.sort(key=lambda event: event.get("lastTimestamp") or event["metadata"]["creationTimestamp"])
         return [event.get("message") or "" for event in told]

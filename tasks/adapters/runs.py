@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+from models.errors import Permanent
 from models.names import LABEL_EXECUTION
 from models.run import Run, TaskRun, read_run, read_task_runs
 from tasks.adapters import paths
@@ -73,11 +74,17 @@ class TektonRuns:
             return None
 
     def task_runs(self, run: Run) -> tuple[TaskRun, ...]:
-        """Return the TaskRuns of a run, in the order of their creation; none where their type is gone meanwhile."""
+        """Return the TaskRuns of a run, in the order of their creation; none where they cannot be read for good.
+
+        Their type may be gone meanwhile, or the API server refuses us: asking again would not help.
+        """
         selector = f"{LABEL_PIPELINE_RUN}={run.name}"
         try:
             listed = list(self._cluster.list(paths.task_runs(self._namespace), label_selector=selector))
         except ResourceAbsent:
+            return ()
+        except Permanent as refused:
+            log.warning("TaskRuns of run %s cannot be read: %s", run.name, refused)
             return ()
         return read_task_runs(listed, run)
 

@@ -44,7 +44,7 @@ from models.status import Fact, Phase
 from models.target import run_name
 from tasks.adapters.cluster_errors import AlreadyExists, ResourceAbsent
 from tasks.passes.ahead import OtherKind
-from tasks.passes.observe import look_behind, owner_lives, remains
+from tasks.passes.observe import elsewhere, look_behind, owner_of, remains
 from tasks.passes.telling import events_first, tell, words_of
 from tasks.ports import HOLD_TRUST, Clock, Ports
 
@@ -215,8 +215,11 @@ class Act:
     def _see(self, existing: Run | None) -> bool:
         if existing is None:
             return False
-        lives = owner_lives(existing, self.execution, self.ports)
-        self.observed = replace(self.observed, run=existing, run_owner_lives=lives)
+        owner = owner_of(existing, self.execution, self.ports)
+        away = elsewhere(owner, self.execution)
+        self.observed = replace(
+            self.observed, run=existing, run_owner_lives=owner is not None, run_owner_elsewhere=away
+        )
         return True
 
     def _confirm_hold(self, fence: int) -> None:

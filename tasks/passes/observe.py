@@ -36,10 +36,12 @@ def observe(
     if _needs_run(execution, hold, now, policy):
         run = before.run_of(execution) or ports.runs.get(run_name(execution.spec.target), execution.spec.engine)
     answers = _answers(execution, ports)
+    owner = owner_of(run, execution, ports) if run is not None else None
     return Observed(
         hold=hold,
         run=run,
-        run_owner_lives=run is not None and owner_lives(run, execution, ports),
+        run_owner_lives=owner is not None,
+        run_owner_elsewhere=elsewhere(owner, execution),
         task_runs=_telling_tasks(execution, run, ports),
         holder=holder,
         remains=remains(execution, hold, run, now, policy, ports),
@@ -105,13 +107,18 @@ def _asked(execution: Execution) -> bool:
     return any(ask in execution.annotations for ask in (ASK_CANCEL, ASK_CLEAR, ASK_UNLOCK))
 
 
-def owner_lives(run: Run, execution: Execution, ports: Ports) -> bool:
-    """Say whether the execution that a run of another names still exists, as the same object."""
+def owner_of(run: Run, execution: Execution, ports: Ports) -> Execution | None:
+    """Return the execution that a run of another names, None when it does not exist any more as the same object."""
     key = run.execution_key
     if run.ownership(execution) is not Ownership.ANOTHERS or key is None:
-        return False
+        return None
     owner = ports.executions.get(key)
-    return owner is not None and owner.uid == run.execution_uid
+    return owner if owner is not None and owner.uid == run.execution_uid else None
+
+
+def elsewhere(owner: Execution | None, execution: Execution) -> bool:
+    """Say whether whom a run of our target names has another target."""
+    return owner is not None and owner.spec.target != execution.spec.target
 
 
 def _telling_tasks(execution: Execution, run: Run | None, ports: Ports) -> tuple[TaskRun, ...]:

@@ -6,8 +6,10 @@ import redis
 
 from models.hold import Mine
 from models.keys import Key
+from models.manifest import run_manifest
 from models.names import ASK_CLEAR, ASK_UNLOCK, REQUESTED_BY
 from models.status import ClearMethod, ConditionType, FactType, Phase, SkipReason, WaitReason
+from models.target import run_name
 from tasks.adapters import paths
 from tasks.reconciling import run_key
 from tasks.upkeep import resync
@@ -122,6 +124,44 @@ def test_failure_in_mid_run_blocks_until_somebody_clears_it(world: World) -> Non
     assert "BlockCleared" in world.events_of(first)
     world.make_pass(first)
     assert world.make_pass(second).status.phase is Phase.RUNNING
+
+
+def test_clearance_written_into_the_status_as_if_asked_for_is_told(world: World) -> None:
+    """The API server records who wrote a field; only what we wrote ourselves has been told."""
+    first = failed_in_mid_run(world)
+    rested(world, first)
+    written = {
+        "clearedAt": "2026-01-01T00:00:00Z",
+        "clearedBy": "bob",
+        "clearReason": "looked at",
+        "clearMethod": "Annotation",
+    }
+    path = f"{paths.execution(first)}/status?fieldManager=kubectl-edit"
+    world.cluster.merge_patch(path, {"status": {"blockClearance": written}})
+    cleared = world.make_pass(first).status
+    assert cleared.clearance is not None
+    assert (cleared.clearance.by, cleared.clearance.method) == ("unverified:bob", ClearMethod.STATUS_FIELD)
+    assert FactType.BLOCK_CLEARED in {fact.type for fact in cleared.pending_facts}
+    assert "BlockCleared" in world.events_of(first)
+    assert world.make_pass(first).status.clearance == cleared.clearance
+
+
+def test_run_with_the_annotations_of_an_execution_of_another_target_is_foreign(world: World) -> None:
+    """Its own run is under another name; what stands here is somebody's copy."""
+    other, mine = world.declare("ns/deployment/elsewhere"), world.declare(TARGET)
+    manifest = run_manifest(world.read(other), 1, 1, world.parts.policy)
+    manifest["metadata"]["name"] = run_name(TARGET)
+    copied = world.parts.runs.create(manifest)
+    status = world.make_pass(mine).status
+    assert (status.phase, status.run_name) == (Phase.FAILED, "")
+    assert status.failure is not None
+    assert "already exists" in status.failure.message
+    world.make_pass(mine)
+    assert holders(world) == []
+    found = world.parts.runs.get(copied.name, copied.engine)
+    assert found is not None
+    assert found.uid == copied.uid
+    assert world.make_pass(other).status.phase is Phase.RUNNING
 
 
 def test_block_survives_an_emptied_redis(world: World, redis_client: redis.Redis) -> None:

@@ -34,7 +34,8 @@ def test_foreign_run_of_the_other_kind_is_not_run_beside(
     status = world.make_pass(world.declare(target, workflowRef=mine)).status
     assert status.phase is Phase.FAILED
     assert status.failure is not None
-    assert f"Race condition: {kind} {foreign.name} already exists" in status.failure.message
+    assert f"Race condition: PipelineRun {foreign.name} already exists" in status.failure.message
+    assert kind in status.failure.message
     found = world.parts.runs.get(foreign.name, foreign.engine)
     assert found is not None
     assert found.uid == foreign.uid

@@ -153,6 +153,7 @@ def observations(draw: st.DrawFn) -> Observed:
         hold,
         run=draw(runs()) if draw(st.booleans()) else None,
         run_owner_lives=draw(st.booleans()),
+        run_owner_elsewhere=draw(st.booleans()),
         task_runs=draw(st.sampled_from([(), (failed_task(),), (NEVER_RAN,)])),
         refusal=draw(st.sampled_from([None, None, None, *refusals])),
         holder=holder,

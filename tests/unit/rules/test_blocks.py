@@ -175,6 +175,20 @@ def test_clearance_written_into_the_status_counts_and_is_told_once() -> None:
     assert EventReason.BLOCK_CLEARED not in events_of(again)
 
 
+def test_clearance_written_by_hand_as_if_by_annotation_is_told_as_what_it_is() -> None:
+    by_hand = Clearance(at=NOW, by="bob", reason="by hand", method=ClearMethod.ANNOTATION)
+    cleared = replace(BLOCKING, clearance=by_hand)
+    ours = decide(execution(cleared), seen(MINE), NOW, policy=POLICY)
+    assert EventReason.BLOCK_CLEARED not in events_of(ours)
+    actions = decide(execution(cleared, cleared_by_hand=True), seen(MINE), NOW, policy=POLICY)
+    status = status_of(actions)
+    assert status.clearance == replace(by_hand, by="unverified:bob", method=ClearMethod.STATUS_FIELD)
+    assert [fact.type for fact in status.pending_facts] == [FactType.BLOCK_CLEARED]
+    assert events_of(actions) == [EventReason.BLOCK_CLEARED]
+    again = decide(execution(status, cleared_by_hand=True), seen(MINE), NOW, policy=POLICY)
+    assert EventReason.BLOCK_CLEARED not in events_of(again)
+
+
 @pytest.mark.parametrize("status", [BLOCKING, ended()])
 def test_unlock_frees_the_target_of_an_ended_one_within_its_cooldown(status: Status) -> None:
     actions = decide(asked(status, ASK_UNLOCK), seen(MINE, run=succeeded()), NOW, policy=POLICY)

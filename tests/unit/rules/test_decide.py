@@ -213,6 +213,24 @@ def test_foreign_run_is_never_touched() -> None:
     assert not any(isinstance(action, DeleteRun) for action in actions)
 
 
+def test_a_foreign_job_is_told_in_the_same_words() -> None:
+    actions = decide(execution(), seen(MINE, run=run(owner="", engine=Engine.JOB)), NOW, policy=POLICY)
+    failure = status_of(actions).failure
+    assert failure is not None
+    for words in ("Race condition", "PipelineRun", run_name(TARGET), "already exists", "as a Job"):
+        assert words in failure.message
+
+
+def test_a_run_with_the_annotations_of_an_execution_of_another_target_is_foreign() -> None:
+    """Its hold would go to somebody who never frees it, and be freed with a run of his that is none."""
+    copied = seen(MINE, run=run(owner="other"), run_owner_lives=True, run_owner_elsewhere=True)
+    actions = decide(execution(), copied, NOW, policy=POLICY)
+    failure = status_of(actions).failure
+    assert failure is not None
+    assert "already exists" in failure.message
+    assert not any(isinstance(action, DeleteRun | YieldTarget) for action in actions)
+
+
 def test_refused_creation_is_retried_and_keeps_the_hold() -> None:
     actions = decide(execution(), seen(MINE, refusal=QUOTA), NOW, policy=POLICY)
     status = status_of(actions)

@@ -41,6 +41,13 @@ def test_before_its_start_it_waits_without_target_and_without_a_place(hold: Any,
     assert decide(execution(status), absent, NOW, policy=POLICY) == (LOOK, *freed), "written once"
 
 
+def test_it_leaves_its_place_in_the_status_too() -> None:
+    stood = status_of(decide(execution(), seen(BUSY), NOW, policy=POLICY))
+    left = status_of(decide(execution(stood), seen(BUSY, engine_available=False), NOW, policy=POLICY))
+    assert left.queue is not None
+    assert (left.queue.position, left.queue.holder) == (0, "")
+
+
 def test_between_attempts_it_keeps_its_target() -> None:
     waiting = execution(running(failures=1, next_allowed=NOW - timedelta(seconds=1)))
     actions = decide(waiting, seen(MINE, engine_available=False), NOW, policy=POLICY)

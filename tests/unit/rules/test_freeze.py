@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from models.freeze_audit import freeze_event, unfreeze_event
 from models.names import ASK_CANCEL
 from models.status import ConditionType, Phase, Status, WaitReason
 from tests.unit.rules.builders import (
+    BUSY,
     MINE,
     NOW,
     POLICY,
@@ -44,6 +46,21 @@ def test_first_and_further_attempts_wait_with_their_target(status: Status, engin
     assert actions[-1] == WakeAt(NOW + timedelta(seconds=30))
     again = decide(execution(written, spec=spec(engine=engine)), seen(MINE, frozen=FROZEN), NOW, policy=POLICY)
     assert not any(isinstance(action, PatchStatus | CreateRun) for action in again), "written once"
+
+
+def test_who_stood_in_line_stands_there_no_more() -> None:
+    """With its target, it waits for the end of the freeze; put back in line, it has been told as queued already."""
+    stood = status_of(decide(execution(), seen(BUSY), NOW, policy=POLICY))
+    assert stood.queue is not None
+    assert stood.queue.position == 1
+    frozen = status_of(decide(execution(stood), seen(MINE, frozen=FROZEN), NOW, policy=POLICY))
+    assert frozen.queue == replace(stood.queue, position=0, holder="")
+    again = decide(execution(frozen), seen(replace(BUSY, position=2)), NOW, policy=POLICY)
+    told = status_of(again)
+    assert told.queue == replace(stood.queue, position=2)
+    assert told.reason == WaitReason.TARGET_BUSY
+    assert told.pending_facts == stood.pending_facts
+    assert events_of(again) == []
 
 
 def test_a_run_that_was_created_is_adopted_and_what_runs_ends() -> None:

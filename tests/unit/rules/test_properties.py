@@ -70,6 +70,9 @@ HINDRANCES: dict[str, Hindrance] = {
     "remains of an earlier run": _with(remains=1),
     "a run stands there": _with(run=run(attempt=2)),
     "another's run stands there": _with(run=run(owner="other"), run_owner_lives=True),
+    "a run with copied annotations stands there": _with(
+        run=run(owner="other"), run_owner_lives=True, run_owner_elsewhere=True
+    ),
     "a foreign run stands there": _with(run=run(owner="")),
     "frozen": _with(frozen=Freeze(reason="upgrade", by="ann", since=NOW)),
     "its engine is absent": _with(engine_available=False),
