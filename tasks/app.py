@@ -22,7 +22,9 @@ SWEEP, RESYNC_TASK, FLUSH = "workflowexecution.sweep", "workflowexecution.resync
 def build_app(settings: Settings) -> Celery:
     """Return the app of a process. The settings travel with it as `app.conf.wfe`."""
     celery = Celery(
-        "kubernaut-executor", include=["tasks.reconciling", "tasks.upkeep", "tasks.auditing", "tasks.worker_process"]
+        "kubernaut-executor",
+        include=["tasks.reconciling", "tasks.upkeep", "tasks.auditing", "tasks.worker_process"],
+        events="tasks.task_events:TaskEvents",
     )
     celery.conf.update(
         broker_url=settings.redis.connection_url(),

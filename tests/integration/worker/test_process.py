@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ import pytest
 
 from devcluster.cluster import Cluster as LocalCluster
 from models.errors import Transient
-from models.settings import RedisSettings
+from models.settings import RedisSettings, parse_settings
 from tasks import alive, clock, liveness, worker_process
+from tasks.app import SWEEP, TIMERS, build_app
 from tests.waiting import until
 
 CRD = Path(__file__).parents[3] / "deploy" / "crd.yaml"
@@ -49,6 +52,7 @@ def launch(api_cluster: LocalCluster, redis_server: Any, tmp_path: Path) -> Iter
         child.wait()
 
 
+TASKS = 300
 WORKER = ("worker", "--without-gossip", "--without-mingle", "--loglevel", "INFO")
 
 
@@ -71,6 +75,29 @@ def test_worker_waits_for_redis_then_lives_and_ends_with_zero(
     assert alive.main([str(tmp_path / "alive")]) == 0
     child.send_signal(signal.SIGTERM)
     assert child.wait(20) == 0
+
+
+@pytest.mark.timeout(120)
+def test_every_task_is_seen_to_end(launch: Launch, redis_server: Any) -> None:
+    _, log = launch(*WORKER)
+    until(lambda: " ready." in log.read_text(), 40, "the worker is ready")
+    app = build_app(parse_settings({"redis": {"url": redis_server.url}}, {}, {}))
+    heard = threading.Event()
+    seen: dict[str, set[str]] = {"task-received": set(), "task-succeeded": set()}
+    with app.connection_for_read() as connection:
+        handlers = {kind: lambda event: seen[event["type"]].add(event["uuid"]) for kind in seen}
+        receiver = app.events.Receiver(connection, handlers={**handlers, "worker-heartbeat": lambda _: heard.set()})
+        with receiver.consumer_context() as (stream, _, _):
+
+            def hears(wanted: Callable[[], bool]) -> bool:
+                with contextlib.suppress(TimeoutError):
+                    stream.drain_events(timeout=1)
+                return wanted()
+
+            until(lambda: hears(heard.is_set), 30, "the receiver hears the worker")
+            sent = {app.send_task(SWEEP, queue=TIMERS).id for _ in range(TASKS)}
+            until(lambda: hears(lambda: seen["task-succeeded"] >= sent), 60, "every task is seen to end")
+    assert seen["task-received"] >= sent
 
 
 @pytest.mark.timeout(120)
