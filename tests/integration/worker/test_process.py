@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,47 +18,20 @@ from models.errors import Transient
 from models.settings import RedisSettings, parse_settings
 from tasks import alive, clock, liveness, worker_process
 from tasks.app import SWEEP, TIMERS, build_app
+from tests.integration.worker.conftest import CRD, WORKER, Start
 from tests.waiting import until
 
-CRD = Path(__file__).parents[3] / "deploy" / "crd.yaml"
-Launch = Callable[..., tuple["subprocess.Popen[bytes]", Path]]
+TASKS = 300
 
 
 @pytest.fixture
-def launch(api_cluster: LocalCluster, redis_server: Any, tmp_path: Path) -> Iterator[Launch]:
-    """Start `celery -A tasks …` as it is started in earnest."""
+def launch(api_cluster: LocalCluster, start_python: Start) -> Start:
     api_cluster.apply(CRD)
-    children: list[subprocess.Popen[bytes]] = []
-
-    def start(*words: str) -> tuple[subprocess.Popen[bytes], Path]:
-        log = tmp_path / f"{words[0]}-{len(children)}.log"
-        variables = {
-            **os.environ,
-            "WFE_KUBERNETES_KUBECONFIG": str(api_cluster.kubeconfig),
-            "WFE_REDIS_URL": redis_server.url,
-            "WFE_CONTROLLER_METRICS_ADDR": "127.0.0.1:0",
-            "WFE_CELERY_HEARTBEAT_FILE": str(tmp_path / "alive"),
-        }
-        with log.open("wb") as sink:
-            command = [sys.executable, "-m", "celery", "-A", "tasks", *words]
-            child = subprocess.Popen(command, env=variables, stdout=sink, stderr=sink, cwd=Path(__file__).parents[3])
-        children.append(child)
-        return child, log
-
-    yield start
-    for child in children:
-        child.kill()
-        child.wait()
-
-
-TASKS = 300
-WORKER = ("worker", "--without-gossip", "--without-mingle", "--loglevel", "INFO")
+    return functools.partial(start_python, api_cluster.kubeconfig, "-m", "celery")
 
 
 @pytest.mark.timeout(120)
-def test_worker_waits_for_redis_then_lives_and_ends_with_zero(
-    launch: Launch, redis_server: Any, tmp_path: Path
-) -> None:
+def test_worker_waits_for_redis_then_lives_and_ends_with_zero(launch: Start, redis_server: Any, tmp_path: Path) -> None:
     redis_server.stop()
     try:
         child, log = launch(*WORKER)
@@ -78,7 +50,7 @@ def test_worker_waits_for_redis_then_lives_and_ends_with_zero(
 
 
 @pytest.mark.timeout(120)
-def test_every_task_is_seen_to_end(launch: Launch, redis_server: Any) -> None:
+def test_every_task_is_seen_to_end(launch: Start, redis_server: Any) -> None:
     _, log = launch(*WORKER)
     until(lambda: " ready." in log.read_text(), 40, "the worker is ready")
     app = build_app(parse_settings({"redis": {"url": redis_server.url}}, {}, {}))
@@ -101,10 +73,10 @@ def test_every_task_is_seen_to_end(launch: Launch, redis_server: Any) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_beat_waits_for_redis(launch: Launch, redis_server: Any) -> None:
+def test_beat_waits_for_redis(launch: Start, redis_server: Any) -> None:
     redis_server.stop()
     try:
-        _, log = launch("beat", "--loglevel", "INFO", "--schedule", os.devnull)
+        _, log = launch("-A", "tasks", "beat", "--loglevel", "INFO", "--schedule", os.devnull)
         until(lambda: '"waits_for": "Redis"' in log.read_text(), 30, "it says what it waits for")
         assert "Sending due task" not in log.read_text()
     finally:
