@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -14,7 +14,9 @@ from cli.errors import UsageError
 from cli.options import Chosen, Output, common
 from cli.quarantine import quarantine
 from cli.table import table
+from models.audit import event_id
 from models.instants import format_instant, read_instant
+from models.status import FactType
 
 PAGE = 1000
 _STORY = "story"
@@ -30,7 +32,7 @@ class _Audit(click.Group):
         return super().parse_args(ctx, args)
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write_usage(ctx.command_path, "NAME | --correlation-id ID  [-o json|yaml]  [-n NAME]")
+        formatter.write_usage(ctx.command_path, "NAME [--all] | --correlation-id ID  [-o json|yaml]  [-n NAME]")
         formatter.write_usage(ctx.command_path, "COMMAND [ARGS]...")
 
 
@@ -48,8 +50,9 @@ audit.add_command(quarantine)
 @audit.command(_STORY, hidden=True)
 @click.argument("name", required=False)
 @click.option("--correlation-id", metavar="ID", help="Everything of this remediation, also of executions long gone.")
+@click.option("--all", "also_earlier", is_flag=True, help="Of earlier executions of that name, too.")
 @common(Output.JSON, Output.YAML)
-def story(name: str | None, correlation_id: str | None, chosen: Chosen) -> None:
+def story(name: str | None, correlation_id: str | None, also_earlier: bool, chosen: Chosen) -> None:
     """Tell from DataStorage what happened, oldest first."""
     if not name and not correlation_id:
         raise UsageError("name an execution, or a remediation with --correlation-id")
@@ -57,6 +60,9 @@ def story(name: str | None, correlation_id: str | None, chosen: Chosen) -> None:
     events = list(stored(access, correlation_id or access.execution(access.key(name or "")).correlation_id))
     if name:
         events = list(of_execution(events, access.key(name).namespace, access.key(name).name))
+        living = None if also_earlier else access.find(access.key(name))
+        if living is not None:
+            events = of_living(events, living.uid)
     match chosen.output:
         case Output.JSON:
             click.echo(json.dumps(events, indent=1, ensure_ascii=False))
@@ -86,6 +92,23 @@ def stored(access: Access, correlation_id: str) -> Iterator[dict[str, Any]]:
 def of_execution(events: Iterable[dict[str, Any]], namespace: str, name: str) -> Iterator[dict[str, Any]]:
     """Keep the events of one execution."""
     return (event for event in events if (event.get("namespace"), event.get("resource_id")) == (namespace, name))
+
+
+def of_living(events: Sequence[dict[str, Any]], uid: str) -> list[dict[str, Any]]:
+    """Keep the events of the execution that has the name now, and say how many of its predecessors are left out."""
+    own = [event for event in events if tells_of(event, uid)]
+    if len(own) < len(events):
+        left_out = len(events) - len(own)
+        click.echo(f"{left_out} events of earlier executions of that name are left out (--all shows them).", err=True)
+    return own
+
+
+def tells_of(event: Mapping[str, Any], uid: str) -> bool:
+    """Say whether an event is of the execution with this uid: its id is derived from that."""
+    kind, attempt = event["event_type"], (event.get("event_data") or {}).get("attempt")
+    if kind not in set(FactType) or not isinstance(attempt, int):
+        return False
+    return event_id(uid, FactType(kind), attempt) == event["event_id"]
 
 
 def told(events: Iterable[Mapping[str, Any]]) -> str:

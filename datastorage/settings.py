@@ -8,9 +8,10 @@ a URL in the environment replaces the parts in the file.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
+from difflib import get_close_matches
 from enum import StrEnum
 from ipaddress import ip_address
 from typing import Any, TypeVar
@@ -142,12 +143,14 @@ def _check_exposure(server: ServerSettings) -> None:
 def _from_document(document: object) -> dict[str, object]:
     given: dict[str, object] = {}
     for group, keys in _mapping("configuration file", document).items():
-        if group not in _GROUPS:
-            raise Misconfigured(f"{group}: unknown group; allowed are {', '.join(_GROUPS)}")
-        for key, value in _mapping(str(group), keys).items():
+        if not isinstance(group, str) or group not in _GROUPS:
+            raise Misconfigured(f"{group}: unknown group{_nearest(str(group), _GROUPS, ', '.join(_GROUPS))}")
+        for key, value in _mapping(group, keys).items():
             name = f"{group}.{key}"
             if name not in _KINDS:
-                raise Misconfigured(f"{name}={_shown(name, value)}: unknown key; allowed are {_keys_of(str(group))}")
+                raise Misconfigured(
+                    f"{name}={_shown(name, value)}: unknown key{_nearest(name, _KINDS, _keys_of(group))}"
+                )
             given[name] = value
     return given
 
@@ -168,8 +171,14 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
             given[_VARIABLES[variable]] = value
         elif variable.startswith(PREFIX) and group in _GROUPS:
             # Other groups are not ours: Kubernetes itself sets DATASTORAGE_SERVICE_HOST and the like.
-            raise Misconfigured(f"{variable}={_shown(variable, value)}: unknown key; allowed are {_keys_of(group)}")
+            shown = _shown(variable, value)
+            raise Misconfigured(f"{variable}={shown}: unknown key{_nearest(variable, _VARIABLES, _keys_of(group))}")
     return given
+
+
+def _nearest(name: str, known: Iterable[str], allowed: str) -> str:
+    near = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f", did you mean {near[0]}?" if near else f"; allowed are {allowed}"
 
 
 def _keys_of(group: str) -> str:

@@ -18,6 +18,7 @@ from tasks.adapters.executions import ClusterExecutions
 from tasks.adapters.freeze_object import FreezeObject
 from tasks.adapters.surroundings import ClusterSurroundings
 from tasks.aside import ThreadsAside
+from tasks.attending import Attendance
 from tasks.claims import Claims
 from tasks.config import own_namespace
 from tasks.metrics import Metrics
@@ -38,6 +39,7 @@ class Parts:
     queue: WorkQueue
     claims: Claims
     holds: Holds
+    attendance: Attendance
     outbox: Outbox
     publisher: Publisher
     executions: ClusterExecutions
@@ -68,13 +70,15 @@ def build_parts(settings: Settings, celery: Celery, registry: CollectorRegistry)
     kubernetes = settings.kubernetes
     cluster = Cluster.connect(kubernetes.kubeconfig, kubernetes.context, kubernetes.request_timeout)
     home = own_namespace()
+    holds = Holds(client, prefix)
     queue = WorkQueue(client, prefix, horizon=settings.celery.horizon, claim=settings.celery.claim)
     return Parts(
         settings=settings,
         policy=policy_of(settings),
         queue=queue,
         claims=Claims(queue, settings.celery.claim, settings.celery.longest_task),
-        holds=Holds(client, prefix),
+        holds=holds,
+        attendance=Attendance(holds),
         outbox=Outbox(client, prefix),
         publisher=Publisher(celery, queue),
         executions=ClusterExecutions(cluster),

@@ -14,6 +14,7 @@ from models.restore import Restored, restore
 from models.run import Run
 from tasks import clock
 from tasks.app import RESYNC_TASK, SWEEP, app
+from tasks.attending import SIGN_OF_LIFE
 from tasks.parts import Parts, worker_parts
 from tasks.redis_scripts.queue import Kick
 
@@ -21,8 +22,6 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 AT_ONCE = timedelta(0)
-SIGN_OF_LIFE = 2.0
-"""Seconds after which who restores says that he is still at it."""
 SWEEP_LIMIT = 1000
 """Keys kicked by one sweep; the next comes seconds later."""
 
@@ -66,11 +65,12 @@ def resync(parts: Parts) -> None:
     """
     restoration = parts.holds.begin_restore()
     try:
-        runs = list(_attended(parts.runs.all(), parts, restoration))
-        executions = list(_attended(parts.executions.all(), parts, restoration))
-        found = restore(executions, runs, parts.queue.now(), parts.policy)
-        if restoration is not None:
-            _reopen(parts, found, runs, restoration)
+        with parts.attendance.at(restoration):
+            runs = list(_attended(parts.runs.all(), parts, restoration))
+            executions = list(_attended(parts.executions.all(), parts, restoration))
+            found = restore(executions, runs, parts.queue.now(), parts.policy)
+            if restoration is not None:
+                _reopen(parts, found, runs, restoration)
     except Exception:
         if restoration is not None:
             with suppress(ExecutorError):
@@ -91,10 +91,12 @@ def _attended(items: Iterable[T], parts: Parts, restoration: int | None) -> Iter
     """Yield, and say now and then, and at the end, that the restoration lives, however much or little there is."""
     told = clock.monotonic()
     for item in items:
+        parts.attendance.moved(restoration)
         if restoration is not None and clock.monotonic() > told + SIGN_OF_LIFE:
             parts.holds.attend(restoration)
             told = clock.monotonic()
         yield item
+    parts.attendance.moved(restoration)
     if restoration is not None:
         parts.holds.attend(restoration)
 

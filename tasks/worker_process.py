@@ -41,7 +41,8 @@ def _prepare(sender: Any, **_: Any) -> None:
         log.error("misconfigured: %s", wrong)
         raise SystemExit(2) from None
     _wait_or_exit(settings, cluster=True)
-    threading.Thread(target=parts.claims.keep, args=(threading.Event().wait,), name="claims", daemon=True).start()
+    for name, keep in (("claims", parts.claims.keep), ("attendance", parts.attendance.keep)):
+        threading.Thread(target=keep, args=(threading.Event().wait,), name=name, daemon=True).start()
     open_metrics(settings.controller.metrics_addr, REGISTRY)
 
 

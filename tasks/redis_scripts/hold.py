@@ -25,8 +25,8 @@ _NAMES = (
 _KEYS = ("due", "holds", "lines", "fence", "epoch", "restoring", "owners", "owned", "suspects")
 _HELD_FIELDS = 6
 _GATE_RETRY = timedelta(seconds=1)
-_RESTORER_LIVES = timedelta(seconds=40)
-"""For how long a sign of life of who restores counts: above what three requests to the API server may take."""
+RESTORER_LIVES = timedelta(seconds=6)
+"""For how long a sign of life of who restores counts: one that died is succeeded after it."""
 
 
 class Holds:
@@ -113,11 +113,11 @@ class Holds:
 
         None while the gate is open or another restores; who restores says that he lives with `attend`.
         """
-        return self._run("begin", span_ms(_RESTORER_LIVES)) or None
+        return self._run("begin", span_ms(RESTORER_LIVES)) or None
 
     def attend(self, restoration: int) -> bool:
         """Say that a restoration goes on. False when it does not count any more."""
-        return bool(self._run("attend", restoration, span_ms(_RESTORER_LIVES)))
+        return bool(self._run("attend", restoration, span_ms(RESTORER_LIVES)))
 
     def give_up(self, restoration: int) -> None:
         """Let another begin to restore at once."""

@@ -22,7 +22,7 @@ SHOWN_BY = {
     "let go without its audit": 2,
     "acknowledged before it is stored": 5,
     "a restoration forgets blocks": 32,
-    "an adopted run that has ended is not looked at again": 43,
+    "an adopted run that has ended is not looked at again": 178,
     "cleared without a record": 2,
     "unlocked without a record": 2,
     "deleted without a word of its block": 4,

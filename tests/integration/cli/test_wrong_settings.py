@@ -54,7 +54,7 @@ def test_part_of_the_executor(tmp_path: Path, process: str, variable: str, value
     ("variable", "value", "key", "allowed"),
     [
         ("DATASTORAGE_SERVER_PORT", "99999", "server.port=99999", "a whole number from 0 to 65535"),
-        ("DATASTORAGE_SERVER_PORTS", "1", "DATASTORAGE_SERVER_PORTS=1", "allowed are host, port"),
+        ("DATASTORAGE_SERVER_PORTS", "1", "DATASTORAGE_SERVER_PORTS=1", "did you mean DATASTORAGE_SERVER_PORT?"),
     ],
     ids=["value", "key"],
 )

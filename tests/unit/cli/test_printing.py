@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 import yaml
 
 from cli.describe import events_table, rendered
@@ -14,8 +15,10 @@ from cli.lines import Place, queue_table
 from cli.listing import executions_table
 from cli.listing import rendered as listed
 from cli.options import Chosen, Output
-from cli.story import detail, of_execution, told
+from cli.story import detail, of_execution, of_living, told
+from models.audit import event_id
 from models.keys import Key
+from models.status import FactType
 from tests.unit.cli.objects import NOW, condition, document, execution, later
 
 DONE = {"phase": "Completed", "duration": "1m30s", "attempt": 1}
@@ -110,6 +113,18 @@ def test_the_story_is_a_table_in_the_order_given() -> None:
 def test_the_story_of_one_leaves_out_its_relatives() -> None:
     other = {**stored("workflow.started"), "resource_id": "other"}
     assert list(of_execution([stored("workflow.started"), other], "default", "restart")) == [stored("workflow.started")]
+
+
+def test_the_story_is_that_of_the_living_one_and_says_what_it_leaves_out(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = [
+        {**stored(kind.value, attempt=2), "event_id": event_id(uid, kind, 2)}
+        for uid, kind in (("earlier", FactType.COMPLETED), ("living", FactType.STARTED))
+    ]
+    odd = stored("other.kind", attempt="x")
+    assert of_living([first, second, odd], "living") == [second]
+    assert capsys.readouterr().err == ("2 events of earlier executions of that name are left out (--all shows them).\n")
+    assert of_living([second], "living") == [second]
+    assert capsys.readouterr().err == ""
 
 
 def test_queue_names_the_holder_first() -> None:

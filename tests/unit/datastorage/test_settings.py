@@ -51,8 +51,10 @@ def test_environment_over_file() -> None:
         ({"database": {"lock_timeout": 5}}, "database.lock_timeout=5: allowed is a duration"),
         ({"database": {"url": "mysql://h/d"}}, "database.url=mysql://h/d: allowed is sqlite:///FILE or postgresql://"),
         ({"database": {"url": "sqlite:///:memory:"}}, "database.url=sqlite:///:memory:: allowed is"),
-        ({"server": {"prot": 1}}, "server.prot=1: unknown key; allowed are host, port,"),
-        ({"servers": {}}, "servers: unknown group; allowed are server, database"),
+        ({"server": {"prot": 1}}, "server.prot=1: unknown key, did you mean server.port?"),
+        ({"servers": {}}, "servers: unknown group, did you mean server?"),
+        ({"x": {}}, "x: unknown group; allowed are server, database"),
+        ({"server": {"xyzzy": 1}}, "server.xyzzy=1: unknown key"),
         ({"server": [1]}, "server='[1]': allowed is a group of keys"),
         ("text", "configuration file='text': allowed is a group of keys"),
         ({"server": {"host": "0.0.0.0"}}, "server.host=0.0.0.0: allowed without authentication is a loopback address"),
@@ -65,7 +67,8 @@ def test_one_line_names_key_value_and_what_is_allowed(document: Any, line: str) 
 
 
 def test_unknown_variables() -> None:
-    assert refused(environ={"DATASTORAGE_SERVER_PROT": "1"}).startswith("DATASTORAGE_SERVER_PROT=1: unknown key")
+    unknown = refused(environ={"DATASTORAGE_SERVER_PROT": "1"})
+    assert unknown == "DATASTORAGE_SERVER_PROT=1: unknown key, did you mean DATASTORAGE_SERVER_PORT?"
     # What Kubernetes sets for a Service called `datastorage` or `datastorage-service`.
     ours = {"DATASTORAGE_PORT_8080_TCP": "tcp://10.0.0.1:8080", "DATASTORAGE_SERVICE_HOST": "10.0.0.1"}
     assert parse_settings(None, ours, {}).server.port == 8080

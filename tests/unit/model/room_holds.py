@@ -12,7 +12,7 @@ from models.target import run_name
 from tasks.redis_scripts.instants import from_ms, to_ms
 from tests.unit.model.room import Hold, Room
 
-RESTORER_LIVES_MS = 40_000
+RESTORER_LIVES_MS = 6_000
 
 
 class ModelHolds:

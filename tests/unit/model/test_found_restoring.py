@@ -18,6 +18,7 @@ from models.target import run_name
 from tasks import clock, upkeep
 from tasks.adapters import paths
 from tasks.parts import Parts
+from tasks.redis_scripts.hold import RESTORER_LIVES
 from tests.unit.model.test_found import KEY, Direct, created, one_pass, ticking
 from tests.unit.model.world import POLICY, SECOND, World
 from tests.unit.rules import builders
@@ -65,7 +66,7 @@ def test_restoration_that_takes_longer_than_the_pause_between_sweeps_comes_to_it
 def test_restoration_that_died_is_begun_anew(world: World, parts: Parts) -> None:
     world.room.wipe()
     died = parts.holds.begin_restore()
-    world.time_us += 41 * SECOND
+    world.time_us += 7 * SECOND
     upkeep.sweep(parts)
     assert resyncs_asked(world) == 1
     upkeep.resync(parts)
@@ -92,13 +93,13 @@ def test_restoration_says_that_it_lives_however_much_it_writes(world: World, par
     def late(label: str) -> None:
         nonlocal steps
         steps += 1
-        world.time_us += 9 * SECOND
+        world.time_us += SECOND
 
     slow.before = late
     with patch.object(upkeep, "SIGN_OF_LIFE", 1.0):
         upkeep.resync(parts)
     assert parts.holds.gate_open()
-    assert steps * 9 > 60
+    assert steps > 2 * RESTORER_LIVES.total_seconds()
 
 
 def orphan(world: World) -> None:

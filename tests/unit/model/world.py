@@ -26,6 +26,7 @@ from tasks.adapters.engines import ClusterRuns
 from tasks.adapters.executions import ClusterExecutions
 from tasks.adapters.freeze_object import FreezeObject
 from tasks.adapters.surroundings import ClusterSurroundings
+from tasks.attending import Attendance
 from tasks.claims import Claims
 from tasks.metrics import Metrics
 from tasks.parts import Parts
@@ -172,6 +173,7 @@ class World:
             queue=queue,
             claims=Claims(queue, self.settings.celery.claim, self.settings.celery.longest_task),
             holds=holds,
+            attendance=Attendance(holds),
             outbox=outbox,
             publisher=Publisher(celery, queue),
             executions=ClusterExecutions(cluster),
