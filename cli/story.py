@@ -108,7 +108,7 @@ def tells_of(event: Mapping[str, Any], uid: str) -> bool:
     kind, attempt = event["event_type"], (event.get("event_data") or {}).get("attempt")
     if kind not in set(FactType) or not isinstance(attempt, int):
         return False
-    return event_id(uid, FactType(kind), attempt) == event["event_id"]
+    return bool(event["event_id"] == event_id(uid, FactType(kind), attempt))
 
 
 def told(events: Iterable[Mapping[str, Any]]) -> str:
