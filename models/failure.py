@@ -82,10 +82,13 @@ def _culprit(task_runs: Sequence[TaskRun]) -> TaskRun | None:
 
 
 def _culprit_step(task: TaskRun | None) -> Step | None:
-    """Return the container that failed: a step, else a sidecar."""
+    """Return the container that failed: a step, else a sidecar, unless Tekton blames that; last a step that waits."""
     if task is None:
         return None
-    return next((step for step in (*task.steps, *task.sidecars) if step.exit_code not in (None, 0)), None)
+    blamed = task.reason.startswith("Sidecar")
+    containers = (*task.sidecars, *task.steps) if blamed else (*task.steps, *task.sidecars)
+    failed = [step for step in containers if step.exit_code not in (None, 0)]
+    return next(iter((*failed, *(step for step in containers if step.waits_in_vain))), None)
 
 
 def _message(run: Run, task: TaskRun | None, step: Step | None) -> str:

@@ -37,7 +37,7 @@ BEFORE_RUN = NEVER_STARTS | {
 """Reasons with which Tekton refuses a run, and with which we stop a Job, before any task acts."""
 
 CUT_OFF = ("TaskRunCancelled",)
-"""Reasons of a task that ended because its run did."""
+"""Reasons of a task that ended because its run did, or because somebody cancelled just this task."""
 
 _BY_TASK = {
     # Tekton
@@ -124,6 +124,8 @@ _BY_TEXT = tuple(
 
 def classify(run: Run, task: TaskRun | None, step: Step | None) -> Reason:
     """Return the class of a run that failed, with the task and the container that failed it."""
+    if task is not None and _timed_out(run, task) and task.waited[0] in _BY_TASK:
+        return _BY_TASK[task.waited[0]]
     if task is not None and task.reason in _BY_TASK:
         return _BY_TASK[task.reason]
     if step is not None and step.reason in _BY_STEP:
@@ -132,13 +134,19 @@ def classify(run: Run, task: TaskRun | None, step: Step | None) -> Reason:
         return _by_text(run, task) or Reason.CONFIGURATION_ERROR
     if run.reason in _BY_RUN:
         return _BY_RUN[run.reason]
+    if task is not None and task.reason in CUT_OFF:
+        return Reason.UNKNOWN
     if task is not None and _STEP_TIMEOUT in task.message:
         return Reason.DEADLINE_EXCEEDED
     if task is not None and task.reason in _GENERAL:
         return Reason.TASK_FAILED
-    if step is not None:
+    if step is not None and step.exit_code is not None:
         return Reason.TASK_FAILED
     return _by_text(run, task) or Reason.UNKNOWN
+
+
+def _timed_out(run: Run, task: TaskRun) -> bool:
+    return "TaskRunTimeout" in (task.reason, run.reason) or run.reason == "PipelineRunTimeout"
 
 
 def _by_text(run: Run, task: TaskRun | None) -> Reason | None:

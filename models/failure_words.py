@@ -6,6 +6,7 @@ from models.run import Run, Step, TaskRun
 from models.status import FailureReason
 
 SENTENCE_MAX = 1024
+SAID_MAX = 400
 
 
 def sentence(run: Run, task: TaskRun | None, step: Step | None, reason: FailureReason, *, started: bool) -> str:
@@ -21,12 +22,13 @@ def _where(run: Run, task: TaskRun | None, step: Step | None) -> str:
 
 
 def _what(run: Run, task: TaskRun | None, step: Step | None, reason: FailureReason) -> str:
-    said = f"({task.reason})" if task is not None else f"({run.reason}: {run.message})"
+    said = _said(run, task, step)
     match reason:
         case FailureReason.OOM_KILLED:
             return "ran out of memory and was killed: raise its memory limit"
         case FailureReason.DEADLINE_EXCEEDED:
-            return "did not finish in time: look at what it waited for, or raise executionConfig.timeout"
+            waited = f" {said}" if task is not None and task.waited[0] else ""
+            return f"did not finish in time{waited}: look at what it waited for, or raise executionConfig.timeout"
         case FailureReason.IMAGE_PULL_BACK_OFF:
             return f"could not start because its image could not be pulled {said}: check its name and the pull secret"
         case FailureReason.CONFIGURATION_ERROR:
@@ -38,9 +40,21 @@ def _what(run: Run, task: TaskRun | None, step: Step | None, reason: FailureReas
         case FailureReason.RESOURCE_EXHAUSTED:
             return f"found no room {said}: check the quota and the nodes' resources"
         case FailureReason.TASK_FAILED:
-            return f"failed{_exit(step)}: its log says why"
+            return f"failed{_exit(step) or ' ' + said}: its log says why"
         case FailureReason.UNKNOWN:
             return f"failed {said}"
+
+
+def _said(run: Run, task: TaskRun | None, step: Step | None) -> str:
+    """Return in brackets what was said of the failure, by whoever was nearest to it."""
+    if task is None:
+        return f"({run.reason}: {run.message})"
+    reason, words = task.waited
+    if not reason:
+        near = step is not None and step.waits_in_vain and step.message
+        reason, words = task.reason, near or task.message
+    words = " ".join(words.split())[:SAID_MAX].rstrip(".")
+    return f"({reason}: {words})" if words else f"({reason})"
 
 
 def _exit(step: Step | None) -> str:

@@ -136,12 +136,20 @@ class Step:
     container: bool = True
 
     @property
+    def waits_in_vain(self) -> bool:
+        """Whether it was never alive, and its pod says why."""
+        return not self.running and self.exit_code is None and bool(self.reason and self.message)
+
+    @property
     def really_ran(self) -> bool:
         """Whether a container of this step was ever alive."""
         return self.running or (self.exit_code is not None and self.container and self.reason not in _NO_PROCESS)
 
 
 _DECLARED = ("TaskRunImagePullFailed", "CreateContainerConfigError", "PodCreationFailed")
+_CUT = ("TaskRunCancelled", "TaskRunTimeout")
+_WAITED = re.compile(r"^Previous status: \[(\w+)\] ?(.*)", re.MULTILINE | re.DOTALL)
+"""What Tekton adds when it ends a TaskRun whose pod did not run (taskrun.go, appendPreviousConditionContext)."""
 _NO_PROCESS = ("StartError", "ContainerCannotRun")
 """The kubelet's words for a container whose process could not be started; its exit code (128) is the runtime's."""
 
@@ -158,11 +166,18 @@ class TaskRun:
     message: str = ""
     steps: tuple[Step, ...] = ()
     sidecars: tuple[Step, ...] = ()
+    earlier: tuple[Step, ...] = ()
+    """The steps of its earlier tries, where the pipeline has Tekton try a task again."""
 
     @property
     def started(self) -> bool:
-        """Whether it had begun to act (CONTRACT 3): it completed, or a step of it really ran."""
-        return self.succeeded is True or any(step.really_ran for step in self.steps)
+        """Whether it had begun to act (CONTRACT 3): it completed, or a step of it really ran, in whichever try."""
+        return self.succeeded is True or any(step.really_ran for step in (*self.steps, *self.earlier))
+
+    @property
+    def waited(self) -> tuple[str, str]:
+        """Return what it waited for when its time was up, as a reason and a message; empty when it ran by then."""
+        return _waited(self.message)
 
 
 def completed_tasks(message: str) -> int:
@@ -210,6 +225,8 @@ def _read_task_run(document: Mapping[str, Any], index: int, names: tuple[str, ..
     metadata, status = document["metadata"], document.get("status") or {}
     succeeded, reason, message = read_succeeded(status)
     task = (metadata.get("labels") or {}).get("tekton.dev/pipelineTask") or metadata["name"]
+    created = metadata.get("creationTimestamp")
+    tries = status.get("retriesStatus") or ()
     return TaskRun(
         name=metadata["name"],
         pipeline_task=task,
@@ -217,22 +234,32 @@ def _read_task_run(document: Mapping[str, Any], index: int, names: tuple[str, ..
         succeeded=succeeded,
         reason=reason,
         message=message,
-        steps=tuple(_read_task_step(step, metadata.get("creationTimestamp")) for step in status.get("steps") or ()),
+        steps=_read_task_steps(status, created),
         sidecars=tuple(read_step(sidecar.get("name") or "", sidecar) for sidecar in status.get("sidecars") or ()),
+        earlier=tuple(step for each in tries for step in _read_task_steps(each, created)),
     )
 
 
-def _read_task_step(document: Mapping[str, Any], task_created: str | None) -> Step:
-    """Read a step of a TaskRun.
+def _read_task_steps(status: Mapping[str, Any], task_created: str | None) -> tuple[Step, ...]:
+    """Read the steps of one try of a TaskRun.
 
     One that still waits when its TaskRun fails is declared terminated too, and because the CRD wants a startedAt it
     gets the TaskRun's creation (taskrun.go, failTaskRun). With an imageID, or of another instant, it was alive.
     """
-    step = read_step(document.get("name") or "", document)
-    began = (document.get("terminated") or {}).get("startedAt")
-    if step.reason in _DECLARED and not document.get("imageID") and began in (None, task_created):
-        return replace(step, container=False)
-    return step
+    waited, _ = _waited(read_succeeded(status)[2])
+    declared = (*_DECLARED, *_CUT) if waited else _DECLARED
+    steps = []
+    for document in status.get("steps") or ():
+        step = read_step(document.get("name") or "", document)
+        began = (document.get("terminated") or {}).get("startedAt")
+        was_alive = step.reason not in declared or document.get("imageID") or began not in (None, task_created)
+        steps.append(step if was_alive else replace(step, container=False))
+    return tuple(steps)
+
+
+def _waited(message: str) -> tuple[str, str]:
+    found = _WAITED.search(message)
+    return (found[1], found[2]) if found else ("", "")
 
 
 def read_step(name: str, document: Mapping[str, Any]) -> Step:

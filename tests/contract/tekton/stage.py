@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -20,7 +20,7 @@ from tests.waiting import until
 
 NAMESPACE = "contract-runs"
 ACCOUNT = "runner"
-DEADLINE = 30.0  # seconds
+DEADLINE = 60.0  # seconds
 API = f"/apis/tekton.dev/v1/namespaces/{NAMESPACE}"
 
 
@@ -39,7 +39,8 @@ class Case:
     image: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
     pod_template: Mapping[str, Any] = field(default_factory=dict)
-    pod_status: Mapping[str, Any] = field(default_factory=dict)
+    mishap: Callable[[Stage, Case], None] | None = None
+    """What befalls the run once it is there, see `mishaps`."""
 
     @property
     def run(self) -> str:
@@ -79,7 +80,11 @@ class Stage:
     def publish_bundles(self) -> None:
         """Publish what the cases name."""
         for name, documents in bundles().items():
-            bundle.publish(self.registry, f"contract/run:{name}", documents)
+            self.publish(name, documents)
+
+    def publish(self, name: str, documents: list[dict[str, Any]]) -> None:
+        """Publish a bundle that cases can name."""
+        bundle.publish(self.registry, f"contract/run:{name}", documents)
 
     def play(self, case: Case) -> Ended:
         """Create the run of a case, wait until it and its TaskRuns have ended, and delete it."""
@@ -93,22 +98,20 @@ class Stage:
         created = self.client.request("POST", f"{API}/pipelineruns", self._run(case))
         path = f"{API}/pipelineruns/{case.run}"
         if case.cancel:
-            until(lambda: any("running" in s for s in _steps(self._task_runs(case))), DEADLINE, "a running step")
+            self.await_running(case)
             self.client.request("PATCH", path, {"spec": {"status": case.cancel}}, MERGE_PATCH)
-        if case.pod_status:
-            self._disturb_pod(case)
+        if case.mishap is not None:
+            case.mishap(self, case)
         until(lambda: self._is_over(case), DEADLINE, "the end")
-        return created, self.client.request("GET", path), self._task_runs(case)
+        return created, self.client.request("GET", path), self.task_runs(case)
 
-    def _disturb_pod(self, case: Case) -> None:
-        """Say of the pod of a case what its node would, once its container is alive."""
-        until(lambda: any("running" in s for s in _steps(self._task_runs(case))), DEADLINE, "a running step")
-        pod = f"/api/v1/namespaces/{NAMESPACE}/pods/{case.run}-task-1-pod"
-        self.client.request("PATCH", f"{pod}/status", {"status": dict(case.pod_status)}, MERGE_PATCH)
+    def await_running(self, case: Case) -> None:
+        """Wait until a container of a case is alive."""
+        until(lambda: any("running" in s for s in _steps(self.task_runs(case))), DEADLINE, "a running step")
 
     def await_no_task_runs(self, case: Case) -> None:
         """Wait until the TaskRuns of a deleted run are gone, too."""
-        until(lambda: not self._task_runs(case), DEADLINE, "its TaskRuns gone")
+        until(lambda: not self.task_runs(case), DEADLINE, "its TaskRuns gone")
 
     def _run(self, case: Case) -> dict[str, Any]:
         image = case.image or f"contract/run:{case.bundle}"
@@ -134,14 +137,14 @@ class Stage:
             },
         }
 
-    def _task_runs(self, case: Case) -> list[dict[str, Any]]:
+    def task_runs(self, case: Case) -> list[dict[str, Any]]:
         query = urlencode({"labelSelector": f"tekton.dev/pipelineRun={case.run}"})
         found: list[dict[str, Any]] = self.client.request("GET", f"{API}/taskruns?{query}")["items"]
         return sorted(found, key=lambda task_run: str(task_run["metadata"]["name"]))
 
     def _is_over(self, case: Case) -> bool:
         run = self.client.request("GET", f"{API}/pipelineruns/{case.run}")
-        return all(_succeeded(item)["status"] in ("True", "False") for item in (run, *self._task_runs(case)))
+        return all(succeeded(item)["status"] in ("True", "False") for item in (run, *self.task_runs(case)))
 
     def _history(self, created: dict[str, Any]) -> tuple[str, ...]:
         """Watch again, from the creation on, what the run went through."""
@@ -155,7 +158,7 @@ class Stage:
         )
         seen: list[str] = []
         for event in self.client.stream(f"{API}/pipelineruns?{query}", DEADLINE):
-            condition = _succeeded(event["object"])
+            condition = succeeded(event["object"])
             told = f"{condition['status']}/{condition['reason']}"
             if condition["reason"] and told not in seen[-1:]:
                 seen.append(told)
@@ -167,25 +170,25 @@ class Stage:
 def bundles() -> dict[str, list[dict[str, Any]]]:
     """Return the bundles of the cases: one to three tasks in a row, and one with a parameter that nobody gives."""
     return {
-        **{f"tasks-{count}": [_pipeline(count)] for count in (1, 2, 3)},
-        "parameter": [_pipeline(1, params=[{"name": "SCRIPTED", "type": "string"}])],
-        "task-timeout": [_with_task(_pipeline(1), timeout="2s")],
-        "task-absent": [_with_task(_pipeline(1), taskSpec=None, taskRef={"name": "absent"})],
-        "finally": [_with_task(_pipeline(2), final=True)],
+        **{f"tasks-{count}": [pipeline(count)] for count in (1, 2, 3)},
+        "parameter": [pipeline(1, params=[{"name": "SCRIPTED", "type": "string"}])],
+        "task-timeout": [with_task(pipeline(1), timeout="2s")],
+        "task-absent": [with_task(pipeline(1), taskSpec=None, taskRef={"name": "absent"})],
+        "finally": [with_task(pipeline(2), final=True)],
     }
 
 
-def _with_task(pipeline: dict[str, Any], *, final: bool = False, **changes: Any) -> dict[str, Any]:
+def with_task(document: dict[str, Any], *, final: bool = False, **changes: Any) -> dict[str, Any]:
     """Change the last task of a pipeline, or make it one that runs at the end."""
-    last = pipeline["spec"]["tasks"].pop()
+    last = document["spec"]["tasks"].pop()
     last = {name: value for name, value in {**last, **changes}.items() if value is not None}
     if final:
         del last["runAfter"]
-    pipeline["spec"].setdefault("finally" if final else "tasks", []).append(last)
-    return pipeline
+    document["spec"].setdefault("finally" if final else "tasks", []).append(last)
+    return document
 
 
-def _pipeline(count: int, params: list[dict[str, str]] | None = None) -> dict[str, Any]:
+def pipeline(count: int, params: list[dict[str, str]] | None = None) -> dict[str, Any]:
     step = {"name": "main", "image": "scripted/step:v1", "command": ["true"]}
     tasks: list[dict[str, Any]] = [
         {"name": f"task-{number}", "taskSpec": {"steps": [step]}} for number in range(1, count + 1)
@@ -200,7 +203,7 @@ def _ended(case: Case, seen: tuple[str, ...], run: dict[str, Any], task_runs: li
     status = run["status"]
     return Ended(
         seen=seen,
-        message=_shape(case, _succeeded(run)["message"]),
+        message=_shape(case, succeeded(run)["message"]),
         fields=frozenset(status) - {"provenance"},
         skipped=tuple((task["name"], task["reason"]) for task in status.get("skippedTasks") or ()),
         children=tuple(
@@ -209,14 +212,15 @@ def _ended(case: Case, seen: tuple[str, ...], run: dict[str, Any], task_runs: li
         ),
         task_runs=tuple(
             (condition["status"], condition["reason"], _shape(case, condition["message"]))
-            for condition in map(_succeeded, task_runs)
+            for condition in map(succeeded, task_runs)
         ),
         steps=tuple((step["name"], _shape(case, _told(step.get("terminated")))) for step in _steps(task_runs)),
         owners=frozenset(task_run["metadata"]["ownerReferences"][0]["kind"] for task_run in task_runs),
     )
 
 
-def _succeeded(item: Mapping[str, Any]) -> dict[str, str]:
+def succeeded(item: Mapping[str, Any]) -> dict[str, str]:
+    """Return the Succeeded condition of a PipelineRun or TaskRun, empty words while it has none."""
     for condition in (item.get("status") or {}).get("conditions") or ():
         if condition["type"] == "Succeeded":
             return dict(condition)

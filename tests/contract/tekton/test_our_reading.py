@@ -9,6 +9,7 @@ import pytest
 from models.failure import explain_failure
 from models.run import read_run, read_task_runs
 from models.status import FailureDetails, FailureReason
+from tests.contract.tekton.mishaps import NOWHERE, node_says
 from tests.contract.tekton.stage import API, Case, Stage
 
 pytestmark = pytest.mark.real_tekton
@@ -16,7 +17,6 @@ pytestmark = pytest.mark.real_tekton
 Reason = FailureReason
 NOW = datetime(2100, 1, 1, tzinfo=UTC)
 EVICTED = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}
-NOWHERE = {"nodeSelector": {"kubernetes.io/hostname": "elsewhere"}}
 
 
 def read(stage: Stage, case: Case) -> FailureDetails:
@@ -46,7 +46,7 @@ CASES = [
     (Case("r-timeout", {"outcome": "hang"}, timeout="3s"), Reason.DEADLINE_EXCEEDED, True, ("task-1", 0)),
     (Case("r-task-time", {"outcome": "hang"}, bundle="task-timeout"), Reason.DEADLINE_EXCEEDED, True, ("task-1", 0)),
     (Case("r-nowhere", timeout="3s", pod_template=NOWHERE), Reason.DEADLINE_EXCEEDED, False, ("task-1", 0)),
-    (Case("r-evicted", {"outcome": "hang"}, pod_status=EVICTED), Reason.RESOURCE_EXHAUSTED, True, ("task-1", 0)),
+    (Case("r-evicted", {"outcome": "hang"}, mishap=node_says(EVICTED)), Reason.RESOURCE_EXHAUSTED, True, ("task-1", 0)),
     (Case("r-cancel", {"outcome": "hang"}, cancel="CancelledRunFinally"), Reason.UNKNOWN, True, ("task-1", 0)),
     (Case("r-bundle", bundle="absent"), Reason.CONFIGURATION_ERROR, False, ("", 0)),
     (Case("r-parameter", bundle="parameter"), Reason.CONFIGURATION_ERROR, False, ("", 0)),

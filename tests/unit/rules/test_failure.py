@@ -24,6 +24,7 @@ DECLARED = Step(name="act", exit_code=1, reason="TaskRunImagePullFailed", contai
 WAITING = Step(name="act", reason="ImagePullBackOff")
 ALIVE = Step(name="act", running=True)
 SIDECAR = Step(name="proxy", exit_code=137, reason="OOMKilled")
+NO_QUOTA = "Previous status: [ExceededResourceQuota] TaskRun Pod exceeded available resources: exceeded quota: none"
 TIMED_OUT = '"step-act" exited because the step exceeded the specified timeout limit'
 
 
@@ -43,6 +44,7 @@ TASK_RUNS = [
     (task("Failed"), Reason.TASK_FAILED, False),
     (task("SidecarOOM", ALIVE, sidecars=(SIDECAR,)), Reason.OOM_KILLED, True),
     (task("SidecarOOM", sidecars=(SIDECAR,)), Reason.OOM_KILLED, False),
+    (task("SidecarOOM", replace(RAN, exit_code=143), sidecars=(SIDECAR,)), Reason.OOM_KILLED, True),
     (task("SidecarFailed", RAN, sidecars=(replace(SIDECAR, reason="Error"),)), Reason.TASK_FAILED, True),
     (task("InitContainerOOM", message="init container failed, prepare"), Reason.OOM_KILLED, False),
     (task("InitContainerFailed", message="init container failed, prepare"), Reason.TASK_FAILED, False),
@@ -58,6 +60,13 @@ TASK_RUNS = [
     (task("ExceededResourceQuota"), Reason.RESOURCE_EXHAUSTED, False),
     (task("TaskRunTimeout", replace(RAN, reason="TaskRunTimeout")), Reason.DEADLINE_EXCEEDED, True),
     (task("TaskRunTimeout", DECLARED), Reason.DEADLINE_EXCEEDED, False),
+    (task("TaskRunTimeout", DECLARED, message=f"late\n{NO_QUOTA}"), Reason.RESOURCE_EXHAUSTED, False),
+    (task("TaskRunCancelled", replace(RAN, reason="TaskRunCancelled")), Reason.UNKNOWN, True),
+    (task("TaskRunCancelled", DECLARED, message=f"cancelled\n{NO_QUOTA}"), Reason.UNKNOWN, False),
+    (task("StepFailed", DECLARED, earlier=(RAN,)), Reason.TASK_FAILED, True),
+    (task("TaskRunImagePullFailed", DECLARED, earlier=(RAN,)), Reason.IMAGE_PULL_BACK_OFF, True),
+    (task("TaskRunImagePullFailed", DECLARED, earlier=(DECLARED,)), Reason.IMAGE_PULL_BACK_OFF, False),
+    (task("SomethingNew", replace(WAITING, message="Back-off")), Reason.UNKNOWN, False),
     (task("TaskRunResultLargerThanAllowedLimit", replace(RAN, exit_code=0)), Reason.TASK_FAILED, True),
     (task("TaskRunResolutionFailed"), Reason.CONFIGURATION_ERROR, False),
     (task("TaskRunValidationFailed"), Reason.CONFIGURATION_ERROR, False),
@@ -190,6 +199,80 @@ def test_step_that_waited_is_declared_terminated_with_its_task(changes: dict[str
     document = {"metadata": metadata, "status": {"steps": [{"name": "act", "terminated": ended, **changes}]}}
     (task,) = read_task_runs([document], failed())
     assert task.started is started
+
+
+@pytest.mark.parametrize(
+    ("message", "changes", "started"),
+    [
+        (f"cancelled\n{NO_QUOTA}", {}, False),
+        (f"cancelled\n{NO_QUOTA}", {"imageID": "sha256:1"}, True),
+        ("cancelled", {}, True),
+    ],
+)
+def test_step_of_a_task_that_was_cut_off_was_alive_unless_its_pod_waited(
+    message: str, changes: dict[str, Any], started: bool
+) -> None:
+    created = "2026-01-01T00:00:00Z"
+    ended = {"exitCode": 1, "reason": "TaskRunCancelled", "startedAt": created}
+    condition = {"type": "Succeeded", "status": "False", "reason": "TaskRunCancelled", "message": message}
+    status = {"steps": [{"name": "act", "terminated": ended, **changes}], "conditions": [condition]}
+    (task,) = read_task_runs([_document(created, status)], failed())
+    assert task.started is started
+
+
+def test_step_that_ran_in_an_earlier_try_counts() -> None:
+    created = "2026-01-01T00:00:00Z"
+    declared = {"exitCode": 1, "reason": "TaskRunImagePullFailed", "startedAt": created}
+    ran = {"exitCode": 1, "reason": "Error", "startedAt": created}
+    status = {"steps": [{"name": "act", "terminated": declared}]}
+    earlier = {"retriesStatus": [{"steps": [{"name": "act", "terminated": ran}]}]}
+    (never,) = read_task_runs([_document(created, status)], failed())
+    (once,) = read_task_runs([_document(created, {**status, **earlier})], failed())
+    assert (never.started, once.started) == (False, True)
+
+
+def _document(created: str, status: dict[str, Any]) -> dict[str, Any]:
+    labels = {"tekton.dev/pipelineRun": failed().name, "tekton.dev/pipelineTask": "act"}
+    return {"metadata": {"name": "t", "creationTimestamp": created, "labels": labels}, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("culprit", "where", "words"),
+    [
+        (task("SidecarOOM", replace(RAN, exit_code=143), sidecars=(SIDECAR,)), ("proxy", 137), "step 'proxy', ran out"),
+        (
+            task("CreateContainerConfigError", replace(WAITING, message='secret "x" not found')),
+            ("act", None),
+            "step 'act', cannot run as configured (CreateContainerConfigError: secret \"x\" not found): check",
+        ),
+        (
+            task("InitContainerFailed", message='init container failed, "prepare" exited with code 1: Error'),
+            ("", None),
+            'failed (InitContainerFailed: init container failed, "prepare" exited with code 1: Error): its log says',
+        ),
+        (
+            task("TaskRunTimeout", message=f"late\n{NO_QUOTA}"),
+            ("", None),
+            "found no room (ExceededResourceQuota: TaskRun Pod exceeded available resources: exceeded quota: none)",
+        ),
+        (
+            task("TaskRunTimeout", message="late\nPrevious status: [Pending] 0/3 nodes are available."),
+            ("", None),
+            "did not finish in time (Pending: 0/3 nodes are available): look at what it waited for",
+        ),
+        (
+            task("TaskRunCancelled", RAN, message='TaskRun "t" was cancelled. not today'),
+            ("act", 1),
+            'failed (TaskRunCancelled: TaskRun "t" was cancelled. not today)',
+        ),
+    ],
+)
+def test_container_to_blame_is_named_and_what_was_said_of_it(
+    culprit: TaskRun, where: tuple[str, int | None], words: str
+) -> None:
+    details = explain_failure(failed(), [culprit], NOW)
+    assert (details.step_name, details.exit_code) == where
+    assert words in details.summary
 
 
 def test_the_index_is_the_pipelines_and_not_that_of_creation() -> None:
