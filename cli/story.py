@@ -12,6 +12,7 @@ import yaml
 from cli.access import Access, open_access
 from cli.errors import UsageError
 from cli.options import Chosen, Output, common
+from cli.proof import checkpoint, export, verify
 from cli.quarantine import quarantine
 from cli.table import table
 from models.audit import event_id
@@ -44,7 +45,8 @@ def audit() -> None:
     """
 
 
-audit.add_command(quarantine)
+for command in (quarantine, verify, export, checkpoint):
+    audit.add_command(command)
 
 
 @audit.command(_STORY, hidden=True)

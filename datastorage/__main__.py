@@ -8,7 +8,9 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 import click
 import orjson
@@ -22,7 +24,9 @@ from datastorage.clock import Clock
 from datastorage.configuration import load
 from datastorage.database_errors import describe
 from datastorage.engine import open_engine
+from datastorage.keys import new_key
 from datastorage.openapi import document
+from datastorage.sealing import rounds_of, seals_of
 from datastorage.settings import Settings, is_loopback
 from datastorage.waiting import Unreachable, wait_for_database
 from models.errors import Misconfigured
@@ -44,19 +48,21 @@ def serve(config: str | None, host: str | None, port: str | None) -> None:
     """Serve the HTTP API until SIGTERM."""
     options = {"DATASTORAGE_SERVER_HOST": host, "DATASTORAGE_SERVER_PORT": port}
     with _started(config, {name: value for name, value in options.items() if value is not None}) as (settings, engine):
+        seals = seals_of(settings.checkpoint)
         listener = service.bind(settings.server)
         if not is_loopback(settings.server.host):
             log.warning("serving WITHOUT authentication beyond loopback (server.allow_unauthenticated=true)")
         wait_for_database(engine, settings.database.connect_deadline)
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        app = create_app(engine, settings.database.pool_size, registry, Clock())
+        app = create_app(engine, settings.database.pool_size, registry, Clock(), seals)
         with engine.connect() as connection:
             found = schema.current(connection)
         if found != schema.head():
             fields = {"found": found, "needed": schema.head()}
             log.warning("not ready before `datastorage migrate` has run", extra={"fields": fields})
-        service.run(app, listener, settings.server)
+        with rounds_of(app.state.checkpoints, seals, settings.checkpoint):
+            service.run(app, listener, settings.server)
 
 
 @main.command()
@@ -70,6 +76,20 @@ def migrate(config: str | None, down_to: str | None) -> None:
         wait_for_database(engine, settings.database.connect_deadline)
         revision = schema.downgrade(engine, down_to) if down_to else schema.upgrade(engine)
         log.info("migrated", extra={"fields": {"revision": revision}})
+
+
+@main.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def keygen(file: Path) -> None:
+    """Make a key for checkpoints: FILE is the secret half, FILE.pub the one for everybody."""
+    private, public = new_key()
+    try:
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as secret:
+            secret.write(private)
+        Path(f"{file}.pub").write_bytes(public)
+    except OSError as error:
+        sys.stderr.write(f"datastorage: {error}\n")
+        raise SystemExit(1) from None
 
 
 @main.command()
@@ -88,10 +108,11 @@ def _started(config: str | None, options: dict[str, str]) -> Iterator[tuple[Sett
         settings = load(config, os.environ, options)
         engine = open_engine(settings)
     except Misconfigured as wrong:
-        sys.stderr.write(f"misconfigured: {wrong}\n")
-        raise SystemExit(2) from None
+        _misconfigured(wrong)
     try:
         yield settings, engine
+    except Misconfigured as wrong:
+        _misconfigured(wrong)
     except (Unreachable, OSError) as error:
         sys.stderr.write(f"datastorage: {error}\n")
         raise SystemExit(1) from None
@@ -100,6 +121,11 @@ def _started(config: str | None, options: dict[str, str]) -> Iterator[tuple[Sett
         raise SystemExit(1) from None
     finally:
         engine.dispose()
+
+
+def _misconfigured(wrong: Misconfigured) -> NoReturn:
+    sys.stderr.write(f"misconfigured: {wrong}\n")
+    raise SystemExit(2) from None
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

@@ -17,27 +17,39 @@ from sqlalchemy import Engine
 
 from datastorage import problems, schema
 from datastorage.bodies import read_body
+from datastorage.checkpoints import Checkpoints, Seals
 from datastorage.clock import Clock
 from datastorage.engine import HEALTH_CONNECTIONS
 from datastorage.events import Answer, Events
+from datastorage.exporting import Export
 from datastorage.health import Health
 from datastorage.metrics import Metrics
 from datastorage.openapi import document
+from datastorage.proving import Proving
 from datastorage.repository import Repository
 from datastorage.requests import RequestLog
 from datastorage.settings import Driver
+from datastorage.streaming import Streams
+from datastorage.verification import Verification
 
 AUDIT = "/api/v1/audit"
+_UNSEALED = Seals()
 
 
-def create_app(engine: Engine, pool_size: int, registry: CollectorRegistry, clock: Clock) -> FastAPI:
-    """Assemble the service around an engine."""
+def create_app(
+    engine: Engine, pool_size: int, registry: CollectorRegistry, clock: Clock, seals: Seals = _UNSEALED
+) -> FastAPI:
+    """Assemble the service around an engine; its checkpoints stand in `app.state.checkpoints`."""
     metrics = Metrics(registry)
+    checkpoints = Checkpoints(engine, seals, clock, metrics)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.openapi = document  # type: ignore[method-assign]
     problems.install(app)
     app.add_middleware(RequestLog, metrics=metrics, clock=clock)
     _add_events(app, Events(Repository(engine), metrics, clock), engine, pool_size)
+    proving = Proving(Verification(engine, seals), checkpoints, seals, clock)
+    _add_proving(app, proving, Export(engine, seals, clock))
+    app.state.checkpoints = checkpoints
     _add_health(app, Health(engine, schema.head()), registry)
     return app
 
@@ -59,6 +71,24 @@ def _add_events(app: FastAPI, events: Events, engine: Engine, pool_size: int) ->
     @app.get(f"{AUDIT}/events")
     async def find(request: Request) -> Response:
         return await _run(request, read_slots, events.find, request.query_params.multi_items())
+
+
+def _add_proving(app: FastAPI, proving: Proving, export: Export) -> None:
+    streams = Streams()
+    slots = CapacityLimiter(1)
+
+    @app.post(f"{AUDIT}/verify-chain")
+    async def verify(request: Request) -> Response:
+        parts = await to_thread.run_sync(proving.verify, await read_body(request))
+        return await streams.respond(parts, "application/json")
+
+    @app.get(f"{AUDIT}/export")
+    async def exported(request: Request) -> Response:
+        return await streams.respond(export.lines(request.query_params.multi_items()), "application/jsonl")
+
+    @app.post(f"{AUDIT}/checkpoints")
+    async def checkpoint(request: Request) -> Response:
+        return await _run(request, slots, proving.checkpoint)
 
 
 def _add_health(app: FastAPI, health: Health, registry: CollectorRegistry) -> None:

@@ -62,7 +62,9 @@ def hold_heads(connection: Connection, correlation_ids: Iterable[str]) -> dict[s
         found = connection.execute(_HOLD, {"ids": ids})
     else:
         # The one writer of SQLite is this transaction.
-        found = connection.execute(select(audit_chains).where(audit_chains.c.correlation_id.in_(ids)))
+        table = audit_chains.c
+        ends = select(table.correlation_id, table.position, table.hash)
+        found = connection.execute(ends.where(table.correlation_id.in_(ids)))
     there = {name: Head(position, bytes(value)) for name, position, value in found if position}
     return {name: there.get(name, Head()) for name in ids}
 

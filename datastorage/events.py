@@ -48,7 +48,7 @@ class Events:
         try:
             record = read_event(document, now=self.clock.now(), new_id=self.clock.new_id)
         except InvalidEvent as invalid:
-            raise _invalid(invalid.problems) from None
+            raise refused(invalid.problems) from None
         fresh = self._store([record], batch=False)
         content = {
             "event_id": str(record.event_id),
@@ -80,7 +80,7 @@ class Events:
         try:
             query = read_query(parameters, now=self.clock.now())
         except InvalidEvent as invalid:
-            raise _invalid(invalid.problems) from None
+            raise refused(invalid.problems) from None
         page = self.repository.find(query)
         content = {
             "data": [_shown(row) for row in page.rows],
@@ -117,7 +117,7 @@ class Events:
             raise _conflict(conflict, batch=batch) from None
         except UnknownParent as unknown:
             problem = (FieldProblem("parent_event_id", "does not exist"),)
-            raise _invalid_batch(dict.fromkeys(unknown.indexes, problem)) if batch else _invalid(problem) from None
+            raise _invalid_batch(dict.fromkeys(unknown.indexes, problem)) if batch else refused(problem) from None
         except SQLAlchemyError:
             self.metrics.failed.inc()
             raise
@@ -140,7 +140,8 @@ def _log(records: Sequence[AuditRecord], fresh: int) -> dict[str, Any]:
     return {"events": len(records), "new": fresh, **told}
 
 
-def _invalid(problems: tuple[FieldProblem, ...]) -> Problem:
+def refused(problems: tuple[FieldProblem, ...]) -> Problem:
+    """Say which fields break the contract."""
     detail = "; ".join(map(str, problems))
     return Problem("validation-error", 400, detail, errors=[_named(problem) for problem in problems])
 

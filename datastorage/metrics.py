@@ -21,6 +21,7 @@ class Metrics:
         self.resent = counter("audit_events_resent_total", "Events that were stored already and came again.")
         self.conflicts = counter("audit_event_conflicts_total", "Requests with a taken event_id and another content.")
         self.failed = counter("audit_batches_failed_total", "Writes that the database did not take.")
+        self.checkpoints = counter("audit_checkpoints_total", "Signed checkpoints taken.")
         self.write_seconds = Histogram(
             "audit_write_duration_seconds",
             "One transaction of events.",

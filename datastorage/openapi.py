@@ -7,10 +7,12 @@ from typing import Any
 from datastorage.problems import MEDIA_TYPE, TITLES, TYPE_BASE
 from datastorage.query import DEFAULT_LIMIT, FILTERS, LARGEST_LIMIT
 from models.audit_fields import BATCH_SIZE, FIELDS, LARGEST_INTEGER, Field, Kind
+from models.audit_verify import FaultKind
 
-_EVENTS = "/api/v1/audit/events"
+_AUDIT = "/api/v1/audit"
+_EVENTS = f"{_AUDIT}/events"
 _MOMENT = "An RFC 3339 date-time, YYYY-MM-DD (its first instant, UTC), or how long ago, such as 24h or 7d. Inclusive."
-
+_HASH = {"type": "string", "pattern": "^[0-9a-f]+$"}
 _STORED = {
     "recorded_at": {"type": "string", "format": "date-time", "description": "When it was stored."},
     "chain_position": {"type": "integer", "minimum": 1, "description": "Its place in the chain of its correlation_id."},
@@ -31,6 +33,9 @@ def document() -> dict[str, Any]:
         "paths": {
             _EVENTS: {"post": _write_one(), "get": _find()},
             f"{_EVENTS}/batch": {"post": _write_batch()},
+            f"{_AUDIT}/verify-chain": {"post": _verify()},
+            f"{_AUDIT}/checkpoints": {"post": _checkpoint()},
+            f"{_AUDIT}/export": {"get": _export()},
             "/health": {"get": _health("health", "Does the database answer?", ["healthy", "unhealthy"])},
             "/health/ready": {"get": _health("ready", "Is the schema the latest, too?", ["ready", "not ready"])},
             "/health/live": {
@@ -60,6 +65,39 @@ def _write_batch() -> dict[str, Any]:
 def _find() -> dict[str, Any]:
     answers = {"200": _json("One page, newest first.", _ref("EventPage")), **_problems(400, 500, 503)}
     return _operation("findEvents", "Find events.", answers) | {"parameters": _parameters()}
+
+
+def _verify() -> dict[str, Any]:
+    chain = {
+        "type": ["string", "null"],
+        "minLength": 1,
+        "maxLength": 255,
+        "description": "One chain; absent: everything.",
+    }
+    known = _object(number={"type": "integer", "minimum": 1, "maximum": LARGEST_INTEGER}, hash=_HASH)
+    about = "A checkpoint seen before, which must still be there."
+    body = {"type": "object", "properties": {"correlation_id": chain, "checkpoint": {**known, "description": about}}}
+    answers = {"200": _json("What was found.", _ref("Verification")), **_problems(400, 413, 500, 503)}
+    operation = _operation("verifyChain", "Compare what is stored with its hashes and signatures.", answers)
+    return operation | {"requestBody": {**_body(body), "required": False}}
+
+
+def _checkpoint() -> dict[str, Any]:
+    answers = {
+        "201": _json("Taken.", _ref("Checkpoint")),
+        "200": _json("Nothing was stored since this one.", _ref("Checkpoint")),
+        **_problems(409, 500, 503),
+    }
+    return _operation("takeCheckpoint", "Sign the ends of all chains.", answers)
+
+
+def _export() -> dict[str, Any]:
+    lines = {"description": "JSON Lines; the last holds manifest and signature.", "content": {}}
+    lines["content"] = {"application/jsonl": {"schema": {"type": "string"}}}
+    moments = [_parameter(name, {"type": "string"}, _MOMENT) for name in ("since", "until")]
+    summary = "Export whole chains, each with an event stored in the span."
+    answers = {"200": lines, **_problems(400, 500, 503)}
+    return _operation("export", summary, answers) | {"parameters": moments}
 
 
 def _parameters() -> list[dict[str, Any]]:
@@ -102,7 +140,7 @@ def _body(schema: dict[str, Any]) -> dict[str, Any]:
 def _problems(*statuses: int) -> dict[str, Any]:
     about = {
         400: "The body or a parameter breaks the contract.",
-        409: "An event_id was used with another content.",
+        409: "It conflicts with what is there: a taken event_id, or no key or nothing to sign.",
         413: "The body is too large.",
         500: "The database refused.",
         503: "The database cannot be reached; see Retry-After.",
@@ -142,6 +180,35 @@ def _schemas() -> dict[str, Any]:
         ),
         "EventPage": _object(data={"type": "array", "items": _ref("AuditEvent")}, pagination=_ref("Pagination")),
         "Pagination": _object(limit=number, offset=number, total=number, has_more={"type": "boolean"}),
+        "Fault": {
+            "type": "object",
+            "required": ["kind", "detail"],
+            "properties": {
+                "kind": {"type": "string", "enum": [kind.value for kind in FaultKind]},
+                "detail": text,
+                "correlation_id": text,
+                "event_id": text,
+                "position": number,
+                "checkpoint": number,
+            },
+        },
+        "Checkpoint": _object(
+            **dict.fromkeys(("number", "changed", "chains", "events"), number),
+            **dict.fromkeys(("previous", "heads", "hash", "signature"), _HASH),
+            form=text,
+            key_id=text,
+            taken_at={"type": "string", "format": "date-time"},
+        ),
+        "Verification": _object(
+            valid={"type": "boolean"},
+            faults={"type": "array", "items": _ref("Fault")},
+            fault_count=number,
+            correlation_id={"type": ["string", "null"]},
+            **dict.fromkeys(("chains", "events", "checkpoints"), number),
+            newest_checkpoint={"anyOf": [_ref("Checkpoint"), {"type": "null"}]},
+            events_since={"type": ["integer", "null"], "description": "Events that no checkpoint has seen yet."},
+            verified_at={"type": "string", "format": "date-time"},
+        ),
         "Health": {"type": "object", "required": ["status"], "properties": {"status": text, "database": text}},
         "Problem": _problem_schema(),
     }

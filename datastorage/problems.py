@@ -24,6 +24,8 @@ TITLES = {
     "batch-size-exceeded": "The batch is too large",
     "request-too-large": "The body is too large",
     "event-conflict": "The event_id is taken",
+    "no-signing-key": "The service has no key to sign with",
+    "nothing-to-sign": "There is nothing to sign yet",
     "database-unavailable": "The database cannot be reached",
     "database-error": "The database refused",
     "internal-error": "The service failed",

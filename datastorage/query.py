@@ -64,6 +64,13 @@ def read_query(parameters: Iterable[tuple[str, str]], *, now: datetime) -> Query
     return Query(filters, **values)
 
 
+def read_span(parameters: Iterable[tuple[str, str]], *, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """Check `since` and `until` alone; other parameters are ignored. Raises InvalidEvent naming every bad one."""
+    span = [(name, text) for name, text in parameters if name in ("since", "until")]
+    query = read_query(span, now=now)
+    return query.since, query.until
+
+
 def _filter(allowed: tuple[str, ...]) -> Callable[[str], str]:
     def read(text: str) -> str:
         if not text:

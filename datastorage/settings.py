@@ -76,16 +76,31 @@ class DatabaseSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointSettings:
+    """How the ends of the chains are signed; without a key they are not."""
+
+    key_file: str = _key("", TextKind("a path"), "an Ed25519 private key in PEM: `datastorage keygen FILE`")
+    trusted_keys_file: str = _key("", TextKind("a path"), "public keys in PEM that signed before this one")
+    interval: timedelta = _key(300 * _SECOND, _span(_SECOND, 86400 * _SECOND), "what came later is not signed yet")
+    anchor_file: str = _key("", TextKind("a path"), "each checkpoint is added to it; best on another volume")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything the operator can say. `password` comes from the secret file alone and never shows."""
 
     server: ServerSettings
     database: DatabaseSettings
+    checkpoint: CheckpointSettings = CheckpointSettings()
     username: str = ""
     password: str = field(default="", repr=False)
 
 
-_GROUPS: Mapping[str, type[Any]] = {"server": ServerSettings, "database": DatabaseSettings}
+_GROUPS: Mapping[str, type[Any]] = {
+    "server": ServerSettings,
+    "database": DatabaseSettings,
+    "checkpoint": CheckpointSettings,
+}
 _KINDS: Mapping[str, Kind[Any]] = {
     f"{group}.{declared.name}": declared.metadata["kind"]
     for group, shape in _GROUPS.items()
@@ -117,6 +132,7 @@ def parse_settings(document: object, environ: Mapping[str, str], secret: Mapping
     settings = Settings(
         ServerSettings(**read["server"]),  # type: ignore[arg-type]
         DatabaseSettings(**read["database"]),  # type: ignore[arg-type]
+        CheckpointSettings(**read["checkpoint"]),  # type: ignore[arg-type]
         secret.get("username", ""),
         secret.get("password", ""),
     )

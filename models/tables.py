@@ -10,7 +10,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import BigInteger, Column, DateTime, Dialect, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.types import TypeDecorator, Uuid
 
 from models.audit_fields import FIELD
@@ -57,6 +70,8 @@ audit_event_ids = Table(
     Column("content_hash", LargeBinary(32), nullable=False),
 )
 
+_grown = text("position <> checkpointed")
+
 # The end of each chain. Whoever adds to a chain holds its row, so that no two add to the same end.
 audit_chains = Table(
     "audit_chains",
@@ -64,6 +79,34 @@ audit_chains = Table(
     Column("correlation_id", _text("correlation_id"), primary_key=True),
     Column("position", BigInteger, nullable=False),
     Column("hash", LargeBinary(32), nullable=False),
+    # How many of its events the last checkpoint that names it has seen.
+    Column("checkpointed", BigInteger, nullable=False, server_default=text("0")),
+    Index("ix_audit_chains_grown", "correlation_id", postgresql_where=_grown, sqlite_where=_grown),
+)
+
+audit_checkpoints = Table(
+    "audit_checkpoints",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("taken_at", UtcInstant, nullable=False),
+    Column("previous", LargeBinary(32), nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Column("heads", LargeBinary(32), nullable=False),
+    Column("chains", BigInteger, nullable=False),
+    Column("events", BigInteger, nullable=False),
+    Column("key_id", String(16), nullable=False),
+    Column("signature", LargeBinary(64), nullable=False),
+)
+
+audit_checkpoint_heads = Table(
+    "audit_checkpoint_heads",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("ordinal", BigInteger, primary_key=True, autoincrement=False),
+    Column("correlation_id", _text("correlation_id"), nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Index(None, "correlation_id"),
 )
 
 audit_events = Table(

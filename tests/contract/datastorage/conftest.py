@@ -20,8 +20,10 @@ from sqlalchemy import Engine, delete
 
 from datastorage import schema
 from datastorage.app import create_app
+from datastorage.checkpoints import Seals
 from datastorage.clock import Clock
 from datastorage.engine import open_engine
+from datastorage.keys import new_key, read_signing_key
 from datastorage.settings import parse_settings
 from models.tables import metadata
 from tests.postgres_plugin import PostgresServer
@@ -29,6 +31,9 @@ from tests.postgres_plugin import PostgresServer
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 _numbers = count(1)
 _LABELS = {"service": "datastorage"}
+
+
+_UNSEALED = Seals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +47,12 @@ class StoppedClock(Clock):
 class Service:
     """A running service, its engine and its metrics."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, seals: Seals = _UNSEALED) -> None:
         self.engine = engine
+        self.seals = seals
         self.registry = CollectorRegistry()
         self._before: dict[str, float] = {}
-        app = create_app(engine, 4, self.registry, StoppedClock())
+        app = create_app(engine, 4, self.registry, StoppedClock(), seals)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
@@ -98,11 +104,14 @@ def empty_engine(database: Callable[[], str]) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="module")
-def running(database: Callable[[], str]) -> Iterator[Service]:
-    """Run the service on a migrated database, for all tests of a module."""
+def running(database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Run the service with a key on a migrated database, for all tests of a module."""
+    directory = tmp_path_factory.mktemp("keys")
+    (directory / "key").write_bytes(new_key()[0])
+    seals = Seals(read_signing_key("key", str(directory / "key")), anchor=directory / "anchor")
     engine = engine_for(database())
     schema.upgrade(engine)
-    with Service(engine) as service:
+    with Service(engine, seals) as service:
         yield service
     engine.dispose()
 
@@ -113,6 +122,8 @@ def service(running: Service) -> Service:
     with running.engine.begin() as connection:
         for table in reversed(metadata.sorted_tables):
             connection.execute(delete(table))
+    if running.seals.anchor:
+        running.seals.anchor.unlink(missing_ok=True)
     running.forget_metrics()
     return running
 

@@ -21,6 +21,7 @@ from models.tables import audit_chains, audit_events
 from tests.contract.datastorage.conftest import NOW, Event, Service, engine_for
 from tests.postgres_plugin import PostgresServer
 
+HEAD = ("correlation_id", "position", "hash")
 FIELDS = [column.name for column in audit_events.c if column.name not in ("sequence", "recorded_at")]
 
 
@@ -39,7 +40,8 @@ def followed(engine: Engine) -> dict[str, int]:
             expected = sha256(b"kubernaut audit chain 1\n" + before + sha256(content).digest() + place).digest()
             assert (row["chain_position"], row["chain_hash"]) == (position + 1, expected)
             ends[row["correlation_id"]] = (position + 1, expected)
-        heads = {name: (position, hash_) for name, position, hash_ in connection.execute(select(audit_chains))}
+        found = connection.execute(select(*(audit_chains.c[name] for name in HEAD))).mappings()
+        heads = {row["correlation_id"]: (row["position"], row["hash"]) for row in found}
     assert heads == ends
     return {name: position for name, (position, _) in ends.items()}
 

@@ -1,0 +1,179 @@
+"""Verifying an export with nothing but public keys: neither the service nor its database is asked.
+
+An export is a directory: `audit.jsonl` (events and checkpoints), `manifest.json` (what was signed) and `manifest.sig`.
+What a checkpoint says of a chain is looked up in a temporary index on disk, so the size of an export does not matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cli.errors import CommandError
+from datastorage.keys import PublicKeys
+from models.audit_chain import Head, content_hash
+from models.audit_checkpoint import Checkpoint, read_checkpoint
+from models.audit_values import canonical_json, parse_rfc3339
+from models.audit_verify import ChainWalk, CheckpointWalk, Fault, FaultKind, Named, Placed, compare_end
+
+DATA, MANIFEST, SIGNATURE = "audit.jsonl", "manifest.json", "manifest.sig"
+
+
+@dataclass(slots=True)
+class Found:
+    """What a verification went over, filled as it goes."""
+
+    events: int = 0
+    chains: int = 0
+    newest: Checkpoint | None = None
+    events_since: int = 0
+    known_there: bool = False
+    checkpoints: int = 0
+
+
+class _Index:
+    """Where each event of the export stands: a chain's place, and the hash of the event there."""
+
+    def __init__(self, file: str) -> None:
+        self._database = sqlite3.connect(file)
+        self._database.execute("PRAGMA synchronous = OFF")
+        self._database.execute(
+            "CREATE TABLE there (chain TEXT, position INTEGER, hash BLOB, PRIMARY KEY (chain, position))"
+        )
+
+    def add(self, event: Placed) -> None:
+        row = (event.correlation_id, event.place.position, event.place.hash)
+        self._database.execute("INSERT OR IGNORE INTO there VALUES (?, ?, ?)", row)
+
+    def find(self, chain: str, position: int) -> bytes | None:
+        query = "SELECT hash FROM there WHERE chain = ? AND position = ?"
+        row = self._database.execute(query, (chain, position)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def end(self, chain: str) -> Head:
+        query = "SELECT position, hash FROM there WHERE chain = ? ORDER BY position DESC LIMIT 1"
+        row = self._database.execute(query, (chain,)).fetchone()
+        return Head() if row is None else Head(row[0], bytes(row[1]))
+
+    def has(self, chain: str) -> bool:
+        return self._database.execute("SELECT 1 FROM there WHERE chain = ? LIMIT 1", (chain,)).fetchone() is not None
+
+    def close(self) -> None:
+        self._database.close()
+
+
+class ExportWalk:
+    """One walk over the lines of an export."""
+
+    def __init__(
+        self, trusted: PublicKeys, index: _Index, found: Found, *, whole: bool, known: Checkpoint | None
+    ) -> None:
+        self._index = index
+        self._known = known.hash if known else None
+        self._whole = whole
+        self._found = found
+        self._chains = ChainWalk()
+        self._checkpoints = CheckpointWalk(trusted.fault_of if trusted else lambda _checkpoint: "")
+        self._pending: Checkpoint | None = None
+        self._heads: list[Named] = []
+
+    def follow(self, document: dict[str, Any]) -> Iterator[Fault]:
+        """Look at the next line."""
+        if "event" in document:
+            event = _placed(document)
+            yield from self._chains.follow(event)
+            self._index.add(event)
+        elif "end" in document:
+            chain, position, value = document["end"]
+            yield from compare_end(chain, self._index.end(chain), Head(position, bytes.fromhex(value)))
+        elif "checkpoint" in document:
+            yield from self._close_checkpoint()
+            self._pending = read_checkpoint(document["checkpoint"])
+        else:
+            chain, position, value = document["head"]
+            there = self._index.find(chain, position)
+            end = Head(int(position), bytes.fromhex(value))
+            # Only a whole export has every chain that a checkpoint names.
+            left_out = there is None and not self._whole and not self._index.has(chain)
+            self._heads.append((str(chain), end, end.hash if left_out else there))
+
+    def finish(self) -> Iterator[Fault]:
+        """Say that no more lines come."""
+        self._chains.finish()
+        yield from self._close_checkpoint()
+        found, last = self._found, self._checkpoints.last
+        found.events, found.chains = self._chains.events, self._chains.chains
+        found.checkpoints, found.newest = self._checkpoints.count, last
+        found.events_since = max(found.events - last.events, 0) if last else found.events
+
+    def _close_checkpoint(self) -> Iterator[Fault]:
+        if self._pending is not None:
+            yield from self._checkpoints.follow(self._pending, self._heads)
+            self._found.known_there |= self._pending.hash == self._known
+        self._pending, self._heads = None, []
+
+
+def verify_export(
+    directory: Path, trusted: PublicKeys, found: Found, known: Checkpoint | None = None
+) -> Generator[Fault]:
+    """Yield every fault of an export. Raises CommandError when it is none."""
+    manifest = yield from _manifest(directory, trusted)
+    digest = hashlib.sha256()
+    count = 0
+    with tempfile.TemporaryDirectory(prefix="wfe-verify-") as scratch, closing(_Index(f"{scratch}/index")) as index:
+        whole = manifest.get("since") is None and manifest.get("until") is None
+        walk = ExportWalk(trusted, index, found, whole=whole, known=known)
+        try:
+            with (directory / DATA).open("rb") as lines:
+                for line in lines:
+                    digest.update(line)
+                    count += 1
+                    try:
+                        yield from walk.follow(json.loads(line))
+                    except (ValueError, KeyError, TypeError, AttributeError):
+                        yield Fault(kind=FaultKind.EXPORT, detail=f"line {count} of {DATA} cannot be read")
+        except OSError as error:
+            raise CommandError(f"{directory / DATA}: {error.strerror}") from error
+        yield from walk.finish()
+    if (count, digest.hexdigest()) != (manifest.get("lines"), manifest.get("sha256")):
+        detail = f"{DATA} is not the one the manifest describes: {count} lines, {manifest.get('lines')} were exported"
+        yield Fault(kind=FaultKind.EXPORT, detail=detail)
+    if known is not None and not found.known_there:
+        detail = f"checkpoint {known.number}, seen before, is not there: an older database, or one written anew"
+        yield Fault(kind=FaultKind.CHECKPOINT, detail=detail, checkpoint=known.number)
+
+
+def _manifest(directory: Path, trusted: PublicKeys) -> Generator[Fault, None, dict[str, Any]]:
+    try:
+        text = (directory / MANIFEST).read_bytes()
+        manifest: dict[str, Any] = json.loads(text)
+        signature = (directory / SIGNATURE).read_text().strip() if (directory / SIGNATURE).exists() else ""
+        form = manifest["form"]
+    except OSError as error:
+        raise CommandError(f"{directory / MANIFEST}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CommandError(f"{directory / MANIFEST}: this is no manifest") from error
+    if form != "kubernaut audit export 1":
+        raise CommandError(f"{directory / MANIFEST}: its form {form} is not known")
+    if trusted:
+        try:
+            wrong = trusted.fault(str(manifest.get("key_id") or ""), text, bytes.fromhex(signature))
+        except ValueError:
+            wrong = "its signature cannot be read"
+        if wrong:
+            yield Fault(kind=FaultKind.EXPORT, detail=f"{MANIFEST}: {wrong}")
+    return manifest
+
+
+def _placed(document: dict[str, Any]) -> Placed:
+    event = document["event"]
+    place = Head(int(document["position"]), bytes.fromhex(document["hash"]))
+    content = content_hash(canonical_json(event))
+    return Placed(event["correlation_id"], event["event_id"], place, content, parse_rfc3339(document["recorded_at"]))
