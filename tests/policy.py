@@ -16,7 +16,7 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 UNIT_EXAMPLES = 40
 """Examples of a property in the unit tier; the contract tier plays every one again under the profile `thorough`."""
-THOROUGH_EXAMPLES = 400
+THOROUGH_EXAMPLES = 300
 
 
 def pytest_configure(config: pytest.Config) -> None:

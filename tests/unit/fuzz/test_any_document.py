@@ -53,7 +53,7 @@ observations = st.builds(
 )
 
 
-@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(document=executions(), observed=observations)
 def test_a_pass_takes_it(document: dict[str, Any], observed: Observed) -> None:
     execution = read_execution(document)
@@ -99,7 +99,7 @@ def _created(execution: Execution, attempt: int, fence: int) -> None:
         assert value.isascii()
 
 
-@settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(document=executions())
 def test_what_is_refused_ends_at_once_as_a_configuration_error(document: dict[str, Any]) -> None:
     document = {**document, "status": {}}
