@@ -78,17 +78,15 @@ def story(name: str | None, correlation_id: str | None, also_earlier: bool, chos
 
 def stored(access: Access, correlation_id: str) -> Iterator[dict[str, Any]]:
     """Yield the stored events of a remediation, oldest first. Raises ExecutorError."""
-    # An event stored between two pages pushes others to the next: they come twice, none is missed.
-    newest_first: dict[str, dict[str, Any]] = {}
-    offset = 0
+    newest_first: list[dict[str, Any]] = []
+    parameters: dict[str, Any] = {"correlation_id": correlation_id, "limit": PAGE}
     while True:
-        page = access.audit.query({"correlation_id": correlation_id, "limit": PAGE, "offset": offset})
-        for event in page["data"]:
-            newest_first.setdefault(event["event_id"], event)
-        offset += len(page["data"])
-        if not page["data"] or not page["pagination"]["has_more"]:
+        page = access.audit.query(parameters)
+        newest_first += page["data"]
+        if page["next_cursor"] is None:
             break
-    yield from reversed(newest_first.values())
+        parameters["cursor"] = page["next_cursor"]
+    yield from reversed(newest_first)
 
 
 def of_execution(events: Iterable[dict[str, Any]], namespace: str, name: str) -> Iterator[dict[str, Any]]:

@@ -88,8 +88,9 @@ class Events:
                 "limit": query.limit,
                 "offset": query.offset,
                 "total": page.total,
-                "has_more": query.offset + len(page.rows) < page.total,
+                "has_more": page.end is not None,
             },
+            "next_cursor": str(page.end) if page.end else None,
         }
         log = {"events": len(page.rows)} | {name: value for name, value in query.filters if name == "correlation_id"}
         return Answer(200, orjson.dumps(content, option=orjson.OPT_UTC_Z), log)

@@ -108,7 +108,8 @@ def _parameters() -> list[dict[str, Any]]:
     parameters += [_parameter(name, {"type": "string"}, _MOMENT) for name in ("since", "until")]
     limit = {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "default": DEFAULT_LIMIT}
     offset = {"type": "integer", "minimum": 0, "maximum": LARGEST_INTEGER, "default": 0}
-    return [*parameters, _parameter("limit", limit), _parameter("offset", offset)]
+    cursor = _parameter("cursor", {"type": "string"}, "The next_cursor of the page before; instead of offset.")
+    return [*parameters, _parameter("limit", limit), _parameter("offset", offset), cursor]
 
 
 def _parameter(name: str, schema: dict[str, Any], about: str = "Exact match.") -> dict[str, Any]:
@@ -178,7 +179,11 @@ def _schemas() -> dict[str, Any]:
         "BatchAnswer": _object(
             event_ids={"type": "array", "items": {"type": "string", "format": "uuid"}}, message=text
         ),
-        "EventPage": _object(data={"type": "array", "items": _ref("AuditEvent")}, pagination=_ref("Pagination")),
+        "EventPage": _object(
+            data={"type": "array", "items": _ref("AuditEvent")},
+            pagination=_ref("Pagination"),
+            next_cursor={"type": ["string", "null"], "description": "Where the next page begins; null at the end."},
+        ),
         "Pagination": _object(limit=number, offset=number, total=number, has_more={"type": "boolean"}),
         "Fault": {
             "type": "object",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 from models.audit_fields import CATEGORIES, LARGEST_INTEGER, OUTCOMES
 from models.audit_request import FieldProblem, InvalidEvent
-from models.audit_values import check_characters, parse_rfc3339
+from models.audit_values import check_characters, format_microseconds, parse_rfc3339
 
 DEFAULT_LIMIT = 50
 LARGEST_LIMIT = 1000
@@ -31,14 +32,27 @@ _FORMS = "must be an RFC 3339 date-time, YYYY-MM-DD, or how long ago, such as 24
 
 
 @dataclass(frozen=True, slots=True)
+class Cursor:
+    """The last event of a page; the next begins behind it, whatever was stored meanwhile."""
+
+    instant: datetime
+    sequence: int
+
+    def __str__(self) -> str:
+        text = f"{format_microseconds(self.instant)} {self.sequence}"
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
-    """What to look for, newest first. `since` and `until` are both inclusive."""
+    """What to look for, newest first. `since` and `until` are both inclusive; `cursor` is where a page before ended."""
 
     filters: tuple[tuple[str, str], ...] = ()
     since: datetime | None = None
     until: datetime | None = None
     limit: int = DEFAULT_LIMIT
     offset: int = 0
+    cursor: Cursor | None = None
 
 
 def read_query(parameters: Iterable[tuple[str, str]], *, now: datetime) -> Query:
@@ -46,6 +60,7 @@ def read_query(parameters: Iterable[tuple[str, str]], *, now: datetime) -> Query
     readers: dict[str, Callable[[str], Any]] = {name: _filter(allowed) for name, allowed in FILTERS.items()}
     readers |= {"since": lambda text: _instant(text, now), "until": lambda text: _instant(text, now)}
     readers |= {"limit": _whole(1, LARGEST_LIMIT), "offset": _whole(0, LARGEST_INTEGER)}
+    readers["cursor"] = _cursor
     values: dict[str, Any] = {}
     problems = []
     for name, text in parameters:
@@ -58,6 +73,8 @@ def read_query(parameters: Iterable[tuple[str, str]], *, now: datetime) -> Query
             values[name] = readers[name](text)
         except ValueError as error:
             problems.append(FieldProblem(name, str(error)))
+    if values.get("offset") and values.get("cursor"):
+        problems.append(FieldProblem("cursor", "must not be given together with offset"))
     if problems:
         raise InvalidEvent(tuple(problems))
     filters = tuple((name, values.pop(name)) for name in FILTERS if name in values)
@@ -89,6 +106,14 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def _cursor(text: str) -> Cursor:
+    try:
+        instant, _, sequence = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
+        return Cursor(parse_rfc3339(instant), _whole(0, LARGEST_INTEGER)(sequence))
+    except ValueError:
+        raise ValueError("must be the next_cursor of an answer") from None
 
 
 def _instant(text: str, now: datetime) -> datetime:

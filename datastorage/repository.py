@@ -13,12 +13,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, func, select, tuple_
 
 from datastorage.bulk import add_events, claim_ids
 from datastorage.chaining import link_events
 from datastorage.engine import reading, writing
-from datastorage.query import Query
+from datastorage.query import Cursor, Query
 from models.audit_request import AuditRecord
 from models.tables import audit_event_ids, audit_events
 
@@ -49,6 +49,7 @@ class Page:
 
     rows: Sequence[dict[str, Any]]
     total: int
+    end: Cursor | None  # None when no more rows follow
 
 
 class Repository:
@@ -80,11 +81,15 @@ class Repository:
         """Return one page and the total, both of the same snapshot."""
         wanted = _conditions(query)
         order = (audit_events.c.event_timestamp.desc(), audit_events.c.sequence.desc())
-        page = select(*_SHOWN).where(*wanted).order_by(*order).limit(query.limit).offset(query.offset)
+        page = select(*_SHOWN, audit_events.c.sequence).where(*wanted, *_behind(query.cursor)).order_by(*order)
+        page = page.limit(query.limit + 1).offset(query.offset)
         with self._reading.begin() as connection:
             total = connection.execute(select(func.count()).select_from(audit_events).where(*wanted)).scalar_one()
-            rows = [dict(zip(_SHOWN_NAMES, row, strict=True)) for row in connection.execute(page)]
-        return Page(rows, total)
+            found = connection.execute(page).all()
+        rows = [dict(zip(_SHOWN_NAMES, row, strict=False)) for row in found[: query.limit]]
+        last = found[query.limit - 1] if len(found) > query.limit else None
+        end = Cursor(last.event_timestamp, last.sequence) if last else None
+        return Page(rows, total, end)
 
 
 def _unique(records: Sequence[AuditRecord]) -> dict[UUID, AuditRecord]:
@@ -118,6 +123,12 @@ def _check_known(connection: Connection, records: Sequence[AuditRecord], known: 
     for index, record in enumerate(records):
         if hashes.get(record.event_id, record.content_hash) != record.content_hash:
             raise EventConflict(index, record.event_id)
+
+
+def _behind(cursor: Cursor | None) -> list[ColumnElement[bool]]:
+    if cursor is None:
+        return []
+    return [tuple_(audit_events.c.event_timestamp, audit_events.c.sequence) < (cursor.instant, cursor.sequence)]
 
 
 def _conditions(query: Query) -> list[ColumnElement[bool]]:

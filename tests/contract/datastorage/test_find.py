@@ -109,6 +109,10 @@ def test_equal_instants_come_in_reverse_order_of_insertion(client: httpx.Client,
         ({"event_outcome": ""}, {"event_outcome"}),
         ({"correlation_id": "a\x00"}, {"correlation_id"}),
         ({"severity": ["a", "b"]}, {"severity"}),
+        ({"cursor": ""}, {"cursor"}),
+        ({"cursor": "ü"}, {"cursor"}),
+        ({"cursor": "MjAyNi0wMy0wMQ"}, {"cursor"}),
+        ({"cursor": "MjAyNi0wMy0wMVQxMTo1OTowMFogMw", "offset": "1"}, {"cursor"}),
     ],
 )
 def test_names_every_bad_parameter(client: httpx.Client, parameters: dict[str, Any], fields: set[str]) -> None:
@@ -134,6 +138,28 @@ def test_pages_under_inserts_skip_nothing(client: httpx.Client, event: Event) ->
         offset += 7
         client.post("/events", json=event(1000 + offset, event_timestamp="2026-03-01T11:59:30Z"))
     assert seen == list(range(100, 0, -1))
+
+
+def test_pages_by_cursor_under_inserts(client: httpx.Client, event: Event) -> None:
+    """Events stored meanwhile, newer or of the same instant, move nothing: each is seen once."""
+    client.post("/events/batch", json=[event(n, correlation_id=f"rr-{n % 2}") for n in range(1, 101)])
+    client.post("/events", json=event(101, event_timestamp="2026-03-01T11:58:59.999999Z"))
+    seen: list[int] = []
+    parameters: dict[str, Any] = {"limit": 7}
+    while True:
+        answer = client.get("/events", params=parameters).json()
+        seen += [int(row["event_id"][-4:], 16) for row in answer["data"]]
+        assert answer["pagination"]["has_more"] is (answer["next_cursor"] is not None)
+        if answer["next_cursor"] is None:
+            break
+        parameters["cursor"] = answer["next_cursor"]
+        client.post("/events", json=event(1000 + len(seen)))
+        client.post("/events", json=event(2000 + len(seen), event_timestamp="2026-03-01T11:59:30Z"))
+    assert seen == [*range(100, 0, -1), 101]
+    found = client.get(
+        "/events", params={"correlation_id": "rr-0", "limit": 50, "until": "2026-03-01T11:59:00Z"}
+    ).json()
+    assert found["next_cursor"] is None
 
 
 def test_total_and_page_are_of_one_snapshot(client: httpx.Client, engine: Engine, event: Event) -> None:

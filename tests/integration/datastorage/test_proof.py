@@ -106,3 +106,11 @@ def test_a_wrong_key_is_one_line_that_does_not_quote_it(start: Start, tmp_path: 
     assert process.wait() == 2
     assert len(process.lines) == 1
     assert process.lines[0].startswith(f"misconfigured: checkpoint.key_file={tmp_path}/wrong: allowed is a file with")
+
+
+def test_a_story_of_more_than_one_page_is_told_once_and_in_order(url: str, wfe: Wfe) -> None:
+    for first in range(100, 1300, 400):
+        batch = [event(n, correlation_id="long", resource_id=f"e-{n}") for n in range(first, first + 400)]
+        httpx.post(f"{url}/api/v1/audit/events/batch", json=batch, timeout=30).raise_for_status()
+    told = json.loads(wfe("--correlation-id", "long", "-o", "json").stdout)
+    assert [row["chain_position"] for row in told] == list(range(1, 1201))
