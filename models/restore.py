@@ -13,6 +13,7 @@ from models.policy import Policy
 from models.rules.cooldown import blocks, keeps_target
 from models.run import Run
 from models.status import Phase
+from models.target import run_name
 from models.validation import find_fault
 
 
@@ -51,15 +52,15 @@ def restore(executions: Iterable[Execution], runs: Iterable[Run], now: datetime,
     target the one with a run wins, then the higher fence.
     """
     known, found = list(executions), list(runs)
-    running = {run.execution_uid: run for run in found}
+    names = {e.uid: run_name(e.spec.target) for e in known}
+    running = {run.execution_uid: run for run in found if names.get(run.execution_uid) == run.name}
     claims = [claim for execution in known if (claim := _claim(execution, running.get(execution.uid), now, policy))]
     claims.sort(key=lambda claim: (claim.owner.uid in running, claim.fence))
     holds = {claim.target: claim for claim in claims}
     holders = {claim.owner.uid for claim in holds.values()}
     places = [RestoredPlace(e.spec.target, owner(e)) for e in known if e.uid not in holders and _waits(e, policy)]
     unfinished = [e.key for e in known if _unfinished(e, running.get(e.uid), now, policy)]
-    uids = {e.uid for e in known}
-    orphans = [run for run in found if run.execution_uid not in uids and _orphan_rested(run, now, policy)]
+    orphans = [run for run in found if run.execution_uid not in names and _orphan_rested(run, now, policy)]
     return Restored(tuple(holds.values()), tuple(places), tuple(unfinished), tuple(orphans))
 
 

@@ -53,6 +53,17 @@ def test_of_two_claims_the_one_with_the_run_holds() -> None:
     assert [hold.owner.uid for hold in found.holds] == [UID]
 
 
+def test_a_run_of_another_targets_name_proves_no_hold() -> None:
+    """Somebody copied the annotations of an execution; his copy neither holds its target nor hides its own run."""
+    copied = replace(run(), name="wfe-0000000000000000", uid="copy")
+    assert restore([execution(Status())], [copied], NOW, POLICY).holds == ()
+    found = restore([execution(Status())], [run(), copied], NOW, POLICY)
+    assert [hold.fence for hold in found.holds] == [7]
+    other = execution(running(), uid="other", key=Key("default", "other"))
+    held = restore([other, execution(Status())], [run(owner="other"), copied], NOW, POLICY)
+    assert [hold.owner.uid for hold in held.holds] == ["other"]
+
+
 def test_run_of_a_vanished_execution_gives_nobody_a_hold() -> None:
     annotations = {ANNOTATION_UID: "gone", ANNOTATION_ATTEMPT: "1", ANNOTATION_FENCE: "9"}
     assert restore([], [replace(run(), annotations=annotations)], NOW, POLICY).holds == ()
