@@ -37,6 +37,12 @@ def _job(terminal: Terminal) -> dict[str, Any]:
     return found[0] if found else {}
 
 
+def _serves_runs(terminal: Terminal) -> bool:
+    """A CRD that was just created is answered with errors until its storage is ready."""
+    kinds = "pipelineruns.tekton.dev,taskruns.tekton.dev"
+    return "rror" not in terminal.kubectl("get", kinds, "-n", RUNS, check=False)
+
+
 def _finish(terminal: Terminal, job: dict[str, Any]) -> None:
     """Say of a Job what the Job controller, which this cluster does not have, says of one that succeeded."""
     conditions = [
@@ -73,6 +79,7 @@ def test_tekton_that_comes_late_is_used_without_a_restart(bare: LocalCluster, st
 
     builds.ensure(None, tekton_crds=True, say=lambda line: None)
     bare.apply(manifests.load(builds.prepared(manifests.CRDS)))
+    until(lambda: _serves_runs(terminal), 60, "the API server serves PipelineRuns and TaskRuns", every=0.2)
     with scripted.start(bare.kubeconfig, namespace=RUNS):
         ended = {name: terminal.reaches(name, "Completed", 90) for name in ("first", "second")}
         one, other = sorted(ended.values(), key=lambda status: str(status["startTime"]))
