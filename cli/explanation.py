@@ -9,8 +9,7 @@ from cli.table import short_age
 from models.execution import Execution
 from models.freeze import Freeze
 from models.hold import HoldView
-from models.run import Run
-from models.task_run import TaskRun
+from models.run import Run, TaskRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,7 @@ from models.execution import Execution
 from models.failure import Refusal
 from models.freeze import Freeze
 from models.hold import HoldView
-from models.run import Run
-from models.task_run import TaskRun
+from models.run import Run, TaskRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

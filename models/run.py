@@ -1,14 +1,14 @@
-"""A run (the PipelineRun or Job of a target) as a value, and how a PipelineRun is read from JSON.
+"""A run (the PipelineRun or Job of a target) and its parts as values, and how a PipelineRun is read from JSON.
 
 Only the status of the Succeeded condition decides; Tekton's reasons are open-ended words for people
-(pipelinerun_types.go, PipelineRunReason). Its tasks are `models.task_run`'s, and how a Job is read `models.job`'s.
+(pipelinerun_types.go, PipelineRunReason). How a Job is read is `models.job`'s.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any
@@ -121,27 +121,6 @@ class Run:
         return Ownership.OURS if named else Ownership.FOREIGN
 
 
-def completed_tasks(self) -> int:
-        if self.engine is Engine.JOB:
-            return int(self.succeeded is not None)
-        return completed_tasks(self.message)
-
-    def ownership(self, execution: Execution) -> Ownership:
-        """Say whether this run belongs to an execution.
-
-        The uid annotation decides. A run without one is ours only when its labels name this execution and it is not
-        older than the execution (a predecessor's run, from before the annotation existed).
-        """
-        if self.execution_uid:
-            return Ownership.OURS if self.execution_uid == execution.uid else Ownership.ANOTHERS
-        named = (
-            self.labels.get(LABEL_EXECUTION) == label_value(execution.key.name)
-            and self.labels.get(LABEL_SOURCE_NAMESPACE) == label_value(execution.key.namespace)
-            and self.created_at >= execution.created_at
-        )
-        return Ownership.OURS if named else Ownership.FOREIGN
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One container of a task; `exit_code` is None unless it terminated.
@@ -229,6 +208,70 @@ def read_run(document: Mapping[str, Any]) -> Run:
         total_tasks=len(tasks),
         task_names=(*tasks, *(task["name"] for task in pipeline.get("finally") or ())),
         cancelling=(document.get("spec") or {}).get("status") in CANCELLING,
+    )
+
+
+def read_task_runs(documents: Iterable[Mapping[str, Any]], run: Run) -> tuple[TaskRun, ...]:
+    """Read the TaskRuns of a run in the order in which they were created; those of other runs are left out.
+
+    The index is the pipeline's where the run tells it, else that of creation.
+    """
+    own = [d for d in documents if (d["metadata"].get("labels") or {}).get("tekton.dev/pipelineRun") == run.name]
+    own.sort(key=lambda d: (d["metadata"].get("creationTimestamp") or "", d["metadata"]["name"]))
+    return tuple(_read_task_run(document, index, run.task_names) for index, document in enumerate(own))
+
+
+def _read_task_run(document: Mapping[str, Any], index: int, names: tuple[str, ...]) -> TaskRun:
+    metadata, status = document["metadata"], document.get("status") or {}
+    succeeded, reason, message = read_succeeded(status)
+    task = (metadata.get("labels") or {}).get("tekton.dev/pipelineTask") or metadata["name"]
+    created = metadata.get("creationTimestamp")
+    tries = status.get("retriesStatus") or ()
+    return TaskRun(
+        name=metadata["name"],
+        pipeline_task=task,
+        index=names.index(task) if task in names else index,
+        succeeded=succeeded,
+        reason=reason,
+        message=message,
+        steps=_read_task_steps(status, created),
+        sidecars=tuple(read_step(sidecar.get("name") or "", sidecar) for sidecar in status.get("sidecars") or ()),
+        earlier=tuple(step for each in tries for step in _read_task_steps(each, created)),
+    )
+
+
+def _read_task_steps(status: Mapping[str, Any], task_created: str | None) -> tuple[Step, ...]:
+    """Read the steps of one try of a TaskRun.
+
+    One that still waits when its TaskRun fails is declared terminated too, and because the CRD wants a startedAt it
+    gets the TaskRun's creation (taskrun.go, failTaskRun). With an imageID, or of another instant, it was alive.
+    """
+    waited, _ = _waited(read_succeeded(status)[2])
+    declared = (*_DECLARED, *_CUT) if waited else _DECLARED
+    steps = []
+    for document in status.get("steps") or ():
+        step = read_step(document.get("name") or "", document)
+        began = (document.get("terminated") or {}).get("startedAt")
+        was_alive = step.reason not in declared or document.get("imageID") or began not in (None, task_created)
+        steps.append(step if was_alive else replace(step, container=False))
+    return tuple(steps)
+
+
+def _waited(message: str) -> tuple[str, str]:
+    found = _WAITED.search(message)
+    return (found[1], found[2]) if found else ("", "")
+
+
+def read_step(name: str, document: Mapping[str, Any]) -> Step:
+    """Read a ContainerState (core/v1), in which Tekton writes the state of a step, too."""
+    terminated, waiting = document.get("terminated") or {}, document.get("waiting") or {}
+    return Step(
+        name=name,
+        running="running" in document,
+        exit_code=terminated.get("exitCode") if terminated else None,
+        reason=terminated.get("reason") or waiting.get("reason") or "",
+        message=terminated.get("message") or waiting.get("message") or "",
+        container=bool(document.get("imageID") or terminated.get("containerID") or terminated.get("startedAt")),
     )
 
 
