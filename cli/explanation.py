@@ -9,7 +9,8 @@ from cli.table import short_age
 from models.execution import Execution
 from models.freeze import Freeze
 from models.hold import HoldView
-from models.run import Run, TaskRun
+from models.run import Run
+from models.task_run import TaskRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

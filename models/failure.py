@@ -9,8 +9,9 @@ from datetime import datetime
 from models.duration import format_duration
 from models.failure_classes import BEFORE_RUN, CUT_OFF, classify
 from models.failure_words import sentence
-from models.run import Run, Step, TaskRun
+from models.run import Run
 from models.status import FailureDetails, FailureReason
+from models.task_run import Step, TaskRun
 
 _ADMISSION = ("ValidatingAdmissionPolicy", "admission webhook")
 """A policy's refusal comes as Invalid too, but policies change; only a refused manifest stays refused."""

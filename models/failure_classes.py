@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 
 from models.job import FAILED_CREATE, NEVER_STARTS
-from models.run import Run, Step, TaskRun
+from models.run import Run
 from models.status import FailureReason as Reason
+from models.task_run import Step, TaskRun
 
 BEFORE_RUN = NEVER_STARTS | {
     "CouldntGetPipeline",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from models.run import Run, Step, TaskRun
+from models.run import Run
 from models.status import FailureReason
+from models.task_run import Step, TaskRun
 
 SENTENCE_MAX = 1024
 SAID_MAX = 400

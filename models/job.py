@@ -12,7 +12,8 @@ from typing import Any
 from models.execution import Engine
 from models.instants import parse_instant, read_instant
 from models.names import ANNOTATION_STOPPED
-from models.run import Run, Step, TaskRun, read_step
+from models.run import Run
+from models.task_run import Step, TaskRun, read_step
 
 CONTAINER = "workflow"
 STUCK = frozenset(

@@ -16,8 +16,9 @@ from models.execution import Engine, Execution
 from models.freeze import Freeze
 from models.hold import HoldView, Known, Owner
 from models.keys import Key
-from models.run import Run, TaskRun
+from models.run import Run
 from models.status import Status
+from models.task_run import TaskRun
 
 T = TypeVar("T")
 

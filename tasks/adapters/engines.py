@@ -7,7 +7,8 @@ from itertools import chain
 from typing import Any
 
 from models.execution import Engine
-from models.run import Run, TaskRun
+from models.run import Run
+from models.task_run import TaskRun
 from tasks.adapters.cluster import Cluster
 from tasks.adapters.jobs import Jobs
 from tasks.adapters.runs import TektonRuns

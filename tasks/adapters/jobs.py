@@ -9,7 +9,8 @@ from typing import Any
 from models.errors import Permanent
 from models.job import FAILED_CREATE, hidden_pod, read_job, read_job_pods, refused_pod
 from models.names import ANNOTATION_STOPPED, LABEL_EXECUTION
-from models.run import Run, TaskRun
+from models.run import Run
+from models.task_run import TaskRun
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
 from tasks.adapters.cluster_errors import Vanished

@@ -11,7 +11,8 @@ from typing import Any
 
 from models.errors import Permanent
 from models.names import LABEL_EXECUTION
-from models.run import Run, TaskRun, read_run, read_task_runs
+from models.run import Run, read_run
+from models.task_run import TaskRun, read_task_runs
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
 from tasks.adapters.cluster_errors import ResourceAbsent, Vanished

@@ -14,9 +14,10 @@ from models.observed import Observed
 from models.policy import Policy
 from models.rules.cancelling import cancel_asked
 from models.rules.cooldown import keeps_target, rest_until
-from models.run import Ownership, Run, TaskRun
+from models.run import Ownership, Run
 from models.status import Phase
 from models.target import run_name
+from models.task_run import TaskRun
 from tasks.passes.ahead import Ahead
 from tasks.ports import Ports
 

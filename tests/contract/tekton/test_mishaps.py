@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from models.failure import explain_failure
-from models.run import read_run, read_task_runs
+from models.run import read_run
 from models.status import FailureDetails, FailureReason
+from models.task_run import read_task_runs
 from tests.contract.tekton.mishaps import (
     NOWHERE,
     OUT_OF_TIME,

@@ -12,7 +12,8 @@ from models.execution import Execution
 from models.freeze import Freeze
 from models.hold import Busy, Free, GateClosed, Mine
 from models.keys import Key
-from models.run import Run, TaskRun
+from models.run import Run
+from models.task_run import TaskRun
 from tests.unit.cli.objects import NOW, condition, execution, later
 
 HOLDER = Key("default", "first")

@@ -9,7 +9,8 @@ import pytest
 from models.errors import Transient
 from models.execution import Engine
 from models.failure import explain_failure
-from models.run import Run, TaskRun
+from models.run import Run
+from models.task_run import TaskRun
 from tasks.adapters.engines import ClusterRuns
 from tests.unit.cluster.conftest import Serve
 from tests.unit.cluster.scripted import Reply, status

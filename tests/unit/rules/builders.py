@@ -13,9 +13,10 @@ from models.keys import Key
 from models.names import ANNOTATION_ATTEMPT, ANNOTATION_FENCE, ANNOTATION_UID, FINALIZER
 from models.observed import Observed
 from models.policy import Policy
-from models.run import Run, Step, TaskRun
+from models.run import Run
 from models.status import Phase, Status
 from models.target import run_name
+from models.task_run import Step, TaskRun
 
 NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
 BORN = NOW - timedelta(seconds=30)

@@ -14,7 +14,7 @@ from models.keys import Key
 from models.names import ASK_CANCEL, ASK_CLEAR, ASK_UNLOCK, FINALIZER, REQUESTED_BY
 from models.observed import Observed
 from models.policy import Policy
-from models.run import Run, TaskRun
+from models.run import Run
 from models.status import (
     Clearance,
     ClearMethod,
@@ -29,6 +29,7 @@ from models.status import (
     WaitReason,
 )
 from models.target import run_name
+from models.task_run import TaskRun
 from tests.unit.rules.builders import BORN, NOW, POLICY, TARGET, UID, execution, failed_task, run, seen, spec
 
 OTHER = "9f9f"

@@ -10,8 +10,9 @@ import pytest
 
 from models.execution import Engine
 from models.failure import explain_failure, refusal
-from models.run import Run, Step, TaskRun, read_run, read_task_runs
+from models.run import Run, read_run
 from models.status import FailureDetails, FailureReason
+from models.task_run import Step, TaskRun, read_task_runs
 from tests.unit.rules.builders import NOW, failed
 
 Reason = FailureReason

@@ -15,7 +15,8 @@ from models.job import read_job, read_job_pods
 from models.manifest import run_manifest
 from models.names import ANNOTATION_STOPPED
 from models.restore import restore
-from models.run import Run, Step, TaskRun
+from models.run import Run
+from models.task_run import Step, TaskRun
 from models.validation import find_fault
 from tests.unit.rules.builders import MINE, NOW, POLICY, execution, run, running, seen, spec
 
