@@ -135,6 +135,12 @@ def time_is_up_when(reason: str, first: Mishap | None = None) -> Mishap:
     return befall
 
 
+def time_of_task_is_up(stage: Stage, case: Case) -> None:
+    """Let the time of a task that runs be up, and not that of its run."""
+    stage.await_running(case)
+    stage.client.request("PATCH", f"{API}/taskruns/{case.run}-task-1", {"spec": {"timeout": "1ms"}}, MERGE_PATCH)
+
+
 def cancel_task(stage: Stage, case: Case) -> None:
     """Cancel one task of a run, not the run."""
     stage.await_running(case)

@@ -172,7 +172,6 @@ def bundles() -> dict[str, list[dict[str, Any]]]:
     return {
         **{f"tasks-{count}": [pipeline(count)] for count in (1, 2, 3)},
         "parameter": [pipeline(1, params=[{"name": "SCRIPTED", "type": "string"}])],
-        "task-timeout": [with_task(pipeline(1), timeout="2s")],
         "task-absent": [with_task(pipeline(1), taskSpec=None, taskRef={"name": "absent"})],
         "finally": [with_task(pipeline(2), final=True)],
     }

@@ -10,7 +10,7 @@ from models.failure import explain_failure
 from models.run import read_run
 from models.status import FailureDetails, FailureReason
 from models.task_run import read_task_runs
-from tests.contract.tekton.mishaps import NOWHERE, node_says
+from tests.contract.tekton.mishaps import NOWHERE, node_says, time_is_up_when, time_of_task_is_up
 from tests.contract.tekton.stage import API, Case, Stage
 
 pytestmark = pytest.mark.real_tekton
@@ -44,9 +44,24 @@ CASES = [
     (Case("r-oom", {"outcome": "oom"}), Reason.OOM_KILLED, True, ("task-1", 0)),
     (Case("r-pull", {"outcome": "image-pull"}), Reason.IMAGE_PULL_BACK_OFF, False, ("task-1", 0)),
     (Case("r-account", account="nobody"), Reason.CONFIGURATION_ERROR, False, ("task-1", 0)),
-    (Case("r-timeout", {"outcome": "hang"}, timeout="3s"), Reason.DEADLINE_EXCEEDED, True, ("task-1", 0)),
-    (Case("r-task-time", {"outcome": "hang"}, bundle="task-timeout"), Reason.DEADLINE_EXCEEDED, True, ("task-1", 0)),
-    (Case("r-nowhere", timeout="3s", pod_template=NOWHERE), Reason.DEADLINE_EXCEEDED, False, ("task-1", 0)),
+    (
+        Case("r-timeout", {"outcome": "hang"}, mishap=time_is_up_when("Running")),
+        Reason.DEADLINE_EXCEEDED,
+        True,
+        ("task-1", 0),
+    ),
+    (
+        Case("r-task-time", {"outcome": "hang"}, mishap=time_of_task_is_up),
+        Reason.DEADLINE_EXCEEDED,
+        True,
+        ("task-1", 0),
+    ),
+    (
+        Case("r-nowhere", pod_template=NOWHERE, mishap=time_is_up_when("Pending")),
+        Reason.DEADLINE_EXCEEDED,
+        False,
+        ("task-1", 0),
+    ),
     (Case("r-evicted", {"outcome": "hang"}, mishap=node_says(EVICTED)), Reason.RESOURCE_EXHAUSTED, True, ("task-1", 0)),
     (Case("r-cancel", {"outcome": "hang"}, cancel="CancelledRunFinally"), Reason.UNKNOWN, True, ("task-1", 0)),
     (Case("r-bundle", bundle="absent"), Reason.CONFIGURATION_ERROR, False, ("", 0)),
