@@ -16,7 +16,7 @@ from tests.terminal import SAMPLES, Terminal, sit_down
 from tests.waiting import until
 
 SETTINGS = {
-    "execution.cooldown_period": "4s",
+    "execution.cooldown_period": "8s",
     "backoff.base_cooldown": "1s",
     "backoff.jitter": "0",
     "backoff.max_consecutive_failures": "3",

@@ -61,7 +61,7 @@ def held(run: Run) -> Iterator[None]:
     return  # type: ignore[return-value]
 
 
-def create(run: Run, name: str, target: str) -> None:
+def manifest(name: str, target: str) -> str:
     workflow = {"workflowId": "restart", "version": "1", "containerImage": "127.0.0.1:1/none:v1"}
     document = {
         "apiVersion": "kubernaut.ai/v1alpha1",
@@ -73,7 +73,11 @@ def create(run: Run, name: str, target: str) -> None:
             "targetResource": target,
         },
     }
-    done = run("kubectl", "create", "-f", "-", text=yaml.safe_dump(document))
+    return yaml.safe_dump(document)
+
+
+def create(run: Run, name: str, target: str) -> None:
+    done = run("kubectl", "create", "-f", "-", text=manifest(name, target))
     assert done.returncode == 0, done.stderr
 
 
@@ -192,6 +196,10 @@ def test_cooldown_is_told_with_its_end_and_the_story_is_read_back(run: Run) -> N
     assert until_ is not None, told
     assert until_[1][:17] != ended[:17] or until_[1][17:] == ended[17:]
     assert until_[1] > ended
+
+    planned = json.loads(run("wfe", "plan", "-f", "-", "-o", "json", text=manifest("third", TARGET)).stdout)[0]
+    assert "RecentlyRemediated" in planned["sentence"]
+    assert next(check for check in planned["checks"] if check["name"] == "Target")["detail"].startswith("rests until")
 
     until(lambda: not status(run, "first").get("audit"), 30, "the audit of the first is stored")
     events = json.loads(run("wfe", "audit", "first", "-o", "json").stdout)

@@ -12,7 +12,7 @@ from tests.terminal import Terminal, sit_down
 from tests.waiting import until
 
 SETTINGS = {
-    "execution.cooldown_period": "6s",
+    "execution.cooldown_period": "10s",
     "execution.cancel_timeout": "5s",
     "backoff.base_cooldown": "1s",
     "backoff.jitter": "0",
