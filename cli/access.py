@@ -76,7 +76,8 @@ class Access:
 
     @cached_property
     def audit(self) -> AuditClient:
-        return AuditClient(self.settings.audit.datastorage_url, self.settings.audit.timeout)
+        audit = self.settings.audit
+        return AuditClient(audit.datastorage_url, audit.timeout, audit.token_file)
 
     @cached_property
     def policy(self) -> Policy:

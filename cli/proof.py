@@ -17,6 +17,7 @@ from cli.exported import DATA, MANIFEST, SIGNATURE, Found, verify_export
 from cli.options import Chosen, Output, common
 from datastorage.keys import PublicKeys, read_public_keys
 from models.audit_checkpoint import Checkpoint, read_checkpoint
+from tasks.adapters.bearer import Bearer
 
 _PATIENCE = httpx.Timeout(10, read=300)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -188,10 +189,11 @@ def _kept(path: Path) -> Checkpoint:
 @contextmanager
 def _asked(chosen: Chosen, method: str, route: str, **arguments: Any) -> Iterator[httpx.Response]:
     """Send a request to DataStorage and give its answer, not yet read. Raises CommandError."""
-    url = f"{open_access(chosen).settings.audit.datastorage_url}/api/v1/audit/{route}"
+    settings = open_access(chosen).settings.audit
+    url = f"{settings.datastorage_url}/api/v1/audit/{route}"
     try:
         with (
-            httpx.Client(timeout=_PATIENCE, trust_env=False) as client,
+            httpx.Client(timeout=_PATIENCE, trust_env=False, auth=Bearer(settings.token_file)) as client,
             client.stream(method, url, **arguments) as answer,
         ):
             if not answer.is_success:

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from datastorage import logs, schema, service
 from datastorage.app import create_app
+from datastorage.authentication import read_tokens
 from datastorage.clock import Clock
 from datastorage.configuration import load
 from datastorage.database_errors import describe
@@ -49,13 +50,16 @@ def serve(config: str | None, host: str | None, port: str | None) -> None:
     options = {"DATASTORAGE_SERVER_HOST": host, "DATASTORAGE_SERVER_PORT": port}
     with _started(config, {name: value for name, value in options.items() if value is not None}) as (settings, engine):
         seals = seals_of(settings.checkpoint)
+        callers = read_tokens(settings.server.token_file) if settings.server.token_file else None
         listener = service.bind(settings.server)
-        if not is_loopback(settings.server.host):
+        if not settings.server.token_file:
+            log.info("nobody is asked for a token: server.token_file is not set")
+        if not is_loopback(settings.server.host) and settings.server.allow_unauthenticated:
             log.warning("serving WITHOUT authentication beyond loopback (server.allow_unauthenticated=true)")
         wait_for_database(engine, settings.database.connect_deadline)
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        app = create_app(engine, settings.database.pool_size, registry, Clock(), seals)
+        app = create_app(engine, settings.database.pool_size, registry, Clock(), seals, callers)
         with engine.connect() as connection:
             found = schema.current(connection)
         if found != schema.head():

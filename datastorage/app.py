@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from sqlalchemy import Engine
 
 from datastorage import problems, schema
+from datastorage.authentication import Bearer, Callers
 from datastorage.bodies import read_body
 from datastorage.checkpoints import Checkpoints, Seals
 from datastorage.clock import Clock
@@ -37,14 +38,25 @@ _UNSEALED = Seals()
 
 
 def create_app(
-    engine: Engine, pool_size: int, registry: CollectorRegistry, clock: Clock, seals: Seals = _UNSEALED
+    engine: Engine,
+    pool_size: int,
+    registry: CollectorRegistry,
+    clock: Clock,
+    seals: Seals = _UNSEALED,
+    callers: Callers | None = None,
 ) -> FastAPI:
-    """Assemble the service around an engine; its checkpoints stand in `app.state.checkpoints`."""
+    """Assemble the service around an engine; its checkpoints stand in `app.state.checkpoints`.
+
+    Without `callers` nobody is asked who he is.
+    """
     metrics = Metrics(registry)
     checkpoints = Checkpoints(engine, seals, clock, metrics)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.openapi = document  # type: ignore[method-assign]
     problems.install(app)
+    if callers is not None:
+        app.add_middleware(Bearer, base=AUDIT, callers=callers)
+    # The last one added is the outermost: a refusal is logged, too.
     app.add_middleware(RequestLog, metrics=metrics, clock=clock)
     _add_events(app, Events(Repository(engine), metrics, clock), engine, pool_size)
     proving = Proving(Verification(engine, seals), checkpoints, seals, clock)

@@ -16,7 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, insert, select, text, update
+from sqlalchemy import Connection, Engine, insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from datastorage.clock import Clock
@@ -83,9 +83,9 @@ class Checkpoints:
                 named = {"correlation_id": correlation_id, "position": end.position, "hash": end.hash}
                 rows.append({"number": number + 1, "ordinal": digest.count, **named})
             connection.execute(insert(audit_checkpoint_heads), rows)
-            seen_now = update(audit_chains).where(audit_chains.c.correlation_id == bindparam("of"))
-            moved = [{"of": correlation_id, "seen": end.position} for correlation_id, end, _ in page]
-            connection.execute(seen_now.values(checkpointed=bindparam("seen")), moved)
+            # They are held, so their positions are still the ones read.
+            held = audit_chains.c.correlation_id.in_([correlation_id for correlation_id, _, _ in page])
+            connection.execute(update(audit_chains).where(held).values(checkpointed=audit_chains.c.position))
         if not digest.count:
             return None
         taken = Checkpoint(

@@ -43,7 +43,10 @@ def document() -> dict[str, Any]:
             },
             "/metrics": {"get": _operation("metrics", "Prometheus metrics.", {"200": _metrics()})},
         },
-        "components": {"schemas": _schemas()},
+        "components": {
+            "schemas": _schemas(),
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
@@ -123,7 +126,9 @@ def _health(name: str, summary: str, words: list[str]) -> dict[str, Any]:
 
 
 def _operation(name: str, summary: str, answers: dict[str, Any]) -> dict[str, Any]:
-    return {"operationId": name, "summary": summary, "responses": answers}
+    operation = {"operationId": name, "summary": summary, "responses": answers}
+    # Where the service runs without tokens, none is asked for.
+    return operation | {"security": [{"bearer": []}, {}]} if "401" in answers else operation
 
 
 def _metrics() -> dict[str, Any]:
@@ -140,6 +145,8 @@ def _body(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _problems(*statuses: int) -> dict[str, Any]:
     about = {
+        401: "No token, or one that is not known.",
+        403: "The token does not have the right.",
         400: "The body or a parameter breaks the contract.",
         409: "It conflicts with what is there: a taken event_id, or no key or nothing to sign.",
         413: "The body is too large.",
@@ -147,7 +154,9 @@ def _problems(*statuses: int) -> dict[str, Any]:
         503: "The database cannot be reached; see Retry-After.",
     }
     content = {MEDIA_TYPE: {"schema": _ref("Problem")}}
-    answers = {str(status): {"description": about[status], "content": content} for status in statuses}
+    answers = {
+        str(status): {"description": about[status], "content": content} for status in sorted({*statuses, 401, 403})
+    }
     if "503" in answers:
         answers["503"] = answers["503"] | {"headers": {"Retry-After": {"schema": {"type": "integer"}}}}
     return answers

@@ -29,6 +29,8 @@ TITLES = {
     "database-unavailable": "The database cannot be reached",
     "database-error": "The database refused",
     "internal-error": "The service failed",
+    "unauthorized": "Who asks is not known",
+    "forbidden": "Who asks may not do this",
     "not-found": "There is nothing here",
     "method-not-allowed": "The method is not allowed",
     "http-error": "The request cannot be served",

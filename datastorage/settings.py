@@ -52,6 +52,7 @@ class ServerSettings:
 
     host: str = _key("127.0.0.1", TextKind("a host name or an address", r"[A-Za-z0-9._:-]{1,253}"), "loopback only")
     port: int = _key(8080, WholeKind(0, 65535), "0 takes a free one and says which")
+    token_file: str = _key("", TextKind("a path"), "lines of NAME, read|write|read,write and TOKEN")
     allow_unauthenticated: bool = _key(False, FlagKind(), "must be set to listen beyond loopback without tokens")
     shutdown_timeout: timedelta = _key(30 * _SECOND, _span(_SECOND, 600 * _SECOND), "for accepted requests to finish")
 
@@ -149,10 +150,12 @@ def is_loopback(host: str) -> bool:
 
 
 def _check_exposure(server: ServerSettings) -> None:
-    if not is_loopback(server.host) and not server.allow_unauthenticated:
+    if server.token_file and server.allow_unauthenticated:
+        raise Misconfigured("server.allow_unauthenticated=true: allowed only without server.token_file")
+    if not is_loopback(server.host) and not server.allow_unauthenticated and not server.token_file:
         raise Misconfigured(
             f"server.host={server.host}: allowed without authentication is a loopback address, "
-            "or any with server.allow_unauthenticated=true"
+            "or any with server.allow_unauthenticated=true; or give a server.token_file"
         )
 
 

@@ -105,6 +105,9 @@ class AuditSettings:
         "http://datastorage-service:8080", UrlKind(("http", "https")), "Where DataStorage answers."
     )
     timeout: timedelta = _key(10 * _SECOND, _span(100 * _MS, _MINUTE), "The longest wait for one answer.")
+    token_file: str = _key(
+        "", TextKind("a path, or empty"), "Holds the bearer token for DataStorage; empty: none is sent."
+    )
     batch_size: int = _key(500, WholeKind(1, 500), "Events in one request; DataStorage refuses more than 500.")
     flush_interval: timedelta = _key(_SECOND, _span(10 * _MS, _MINUTE), "How long an event waits for company.")
 

@@ -83,7 +83,7 @@ def build_parts(settings: Settings, celery: Celery, registry: CollectorRegistry)
         publisher=Publisher(celery, queue),
         executions=ClusterExecutions(cluster),
         runs=ClusterRuns(cluster, settings.execution.namespace),
-        audit=AuditClient(settings.audit.datastorage_url, settings.audit.timeout),
+        audit=AuditClient(settings.audit.datastorage_url, settings.audit.timeout, settings.audit.token_file),
         metrics=Metrics(registry),
         surroundings=ClusterSurroundings(cluster, home),
         freeze=FreezeObject(cluster, home),

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from models.errors import Permanent, Transient
+from tasks.adapters.bearer import Bearer
 
 BATCH_PATH = "/api/v1/audit/events/batch"
 _TRY_LATER = frozenset({401, 403, 404, 408, 425, 429})
@@ -18,8 +19,8 @@ _TRY_LATER = frozenset({401, 403, 404, 408, 425, 429})
 class AuditClient:
     """Sends batches; one connection pool, thread-safe."""
 
-    def __init__(self, base_url: str, timeout: timedelta) -> None:
-        self._client = httpx.Client(base_url=base_url, timeout=timeout.total_seconds())
+    def __init__(self, base_url: str, timeout: timedelta, token_file: str = "") -> None:
+        self._client = httpx.Client(base_url=base_url, timeout=timeout.total_seconds(), auth=Bearer(token_file))
 
     def store(self, bodies: Sequence[bytes]) -> None:
         """Store all events or none. Success is 201 alone; events stored before are success too.

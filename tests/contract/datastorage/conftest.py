@@ -20,6 +20,7 @@ from sqlalchemy import Engine, delete
 
 from datastorage import schema
 from datastorage.app import create_app
+from datastorage.authentication import Callers
 from datastorage.checkpoints import Seals
 from datastorage.clock import Clock
 from datastorage.engine import open_engine
@@ -47,12 +48,12 @@ class StoppedClock(Clock):
 class Service:
     """A running service, its engine and its metrics."""
 
-    def __init__(self, engine: Engine, seals: Seals = _UNSEALED) -> None:
+    def __init__(self, engine: Engine, seals: Seals = _UNSEALED, callers: Callers | None = None) -> None:
         self.engine = engine
         self.seals = seals
         self.registry = CollectorRegistry()
         self._before: dict[str, float] = {}
-        app = create_app(engine, 4, self.registry, StoppedClock(), seals)
+        app = create_app(engine, 4, self.registry, StoppedClock(), seals, callers)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],))

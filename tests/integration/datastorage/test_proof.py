@@ -10,11 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
+from models.errors import Transient
+from tasks.adapters.datastorage import AuditClient
 from tests.integration.datastorage.conftest import Start, event, eventually
 
 Wfe = Callable[..., subprocess.CompletedProcess[str]]
@@ -97,6 +100,33 @@ def test_an_export_is_verified_with_the_public_key_alone(wfe: Wfe, key: Path, tm
     assert told.returncode == 1
     assert "rr-1 event 1 (00000000-0000-0000-0000-000000000001): altered: " in told.stdout
     assert "export" in wfe("export", "--into", str(tmp_path / "export")).stderr
+
+
+def test_the_executor_and_wfe_send_their_token(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The right token is stored with, another is tried again later, and a new one in the file needs no restart."""
+    start("migrate").wait()
+    (tmp_path / "tokens").write_text(f"executor write {'w' * 20}\nauditor read {'r' * 20}\n")
+    url = start("serve", "--port", "0", server_token_file=str(tmp_path / "tokens")).url
+    mine = tmp_path / "token"
+    client = AuditClient(url, timedelta(seconds=30), str(mine))
+    for wrong in (None, "", "x" * 20, "r" * 20):
+        if wrong is not None:
+            mine.write_text(wrong)
+        with pytest.raises(Transient):
+            client.store([json.dumps(event(1)).encode()])
+    mine.write_text("w" * 20 + "\n")
+    client.store([json.dumps(event(1)).encode()])
+    client._client.close()
+    (tmp_path / "kubeconfig").write_text("{}")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    monkeypatch.setenv("WFE_AUDIT_DATASTORAGE_URL", url)
+    wfe = [str(Path(sys.executable).parent / "wfe"), "audit", "verify"]
+    refused = subprocess.run(wfe, capture_output=True, text=True, timeout=60, check=False)
+    assert (refused.returncode, "401" in refused.stderr) == (1, True)
+    (tmp_path / "auditor").write_text("r" * 20)
+    monkeypatch.setenv("WFE_AUDIT_TOKEN_FILE", str(tmp_path / "auditor"))
+    told = subprocess.run(wfe, capture_output=True, text=True, timeout=60, check=True)
+    assert told.stdout.startswith("OK: 1 events in 1 chains")
 
 
 @pytest.mark.parametrize("content", ["", "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"])
