@@ -6,7 +6,7 @@ Every action may be repeated by a later pass; a lost race ends this one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
@@ -32,21 +32,16 @@ from models.actions import (
 )
 from models.audit import event_id, pending_events
 from models.errors import Conflict, Permanent, Transient
-from models.execution import Engine, Execution
 from models.failure import refusal
-from models.hold import Busy, HoldView, Mine, Owner
+from models.hold import Mine, Owner
 from models.manifest import run_manifest
-from models.observed import Observed
-from models.policy import Policy
 from models.retell import retold
-from models.run import Ownership, Run
 from models.status import Fact, Phase
 from models.target import run_name
 from tasks.adapters.cluster_errors import AlreadyExists, ResourceAbsent
-from tasks.passes.ahead import OtherKind
-from tasks.passes.observe import elsewhere, look_behind, owner_of, remains
+from tasks.passes.observe import remains
+from tasks.passes.sight import Sight
 from tasks.passes.telling import events_first, tell, words_of
-from tasks.ports import HOLD_TRUST, Clock, Ports
 
 LINE_LIMIT = 1000
 """How many of a line are told of a block at once; who stands behind them learns of it by the resync."""
@@ -56,31 +51,15 @@ CREATION_TRIES = 2
 
 
 @dataclass(slots=True)
-class Act:
+class Act(Sight):
     """The hands of one pass; `wake_at` is when the execution wants to be looked at again.
 
     `written` are the facts that this pass put into the status, and whose Events it tells itself.
     """
 
-    execution: Execution
-    observed: Observed
-    policy: Policy
-    ports: Ports
-    clock: Clock
-    hold_confirmed_at: datetime
-    confirm_claim: Callable[[], None]
-    other_kind: OtherKind | None = None
     wake_at: datetime | None = None
     written: frozenset[Fact] = frozenset()
     told_trouble: bool = False
-
-    @property
-    def _target(self) -> str:
-        return self.execution.spec.target
-
-    @property
-    def _owner(self) -> Owner:
-        return Owner(self.execution.uid, self.execution.key, self.execution.created_at)
 
     def tell_trouble(self, trouble: Exception) -> None:
         """Say once that passes of this execution do not get through; the status, which may be at fault, stays as it is.
@@ -139,16 +118,6 @@ class Act:
             case _ as never:
                 assert_never(never)
 
-    def _see_hold(self, hold: HoldView) -> None:
-        self.hold_confirmed_at = self.clock.now()
-        holder = None
-        if isinstance(hold, Busy):
-            hold, holder = look_behind(self.execution, hold, self.ports)
-        left_behind = self.observed.remains
-        if isinstance(hold, Mine) and not isinstance(self.observed.hold, Mine):
-            left_behind = remains(self.execution, hold, self.observed.run, self.clock.now(), self.policy, self.ports)
-        self.observed = replace(self.observed, hold=hold, holder=holder, remains=left_behind)
-
     def _yield_target(self, fence: int) -> None:
         run = self.observed.run
         key = run.execution_key if run is not None else None
@@ -195,48 +164,6 @@ class Act:
                     return
         self.observed = replace(self.observed, refusal=refusal("", trouble))
 
-    def _frozen(self) -> bool:
-        """Ask for the freeze right before a creation, whatever was known when the pass began."""
-        self.observed = replace(self.observed, frozen=self.ports.surroundings.freeze())
-        return self.observed.frozen is not None
-
-    def _see_other_kind(self) -> bool:
-        """Look for a run of the other kind; what was read as the pass began counts where the target is beyond doubt."""
-        hold, looked = self.observed.hold, self.other_kind
-        self.other_kind = None
-        fresh = looked is not None and self.clock.now() - looked.asked_at <= HOLD_TRUST
-        if looked is not None and fresh and isinstance(hold, Mine) and not hold.suspect:
-            return self._see(looked.answer())
-        return self._see_existing_run(self.execution.spec.engine.other)
-
-    def _see_existing_run(self, engine: Engine) -> bool:
-        return self._see(self.ports.runs.get(run_name(self._target), engine))
-
-    def _see(self, existing: Run | None) -> bool:
-        if existing is None:
-            return False
-        owner = owner_of(existing, self.execution, self.ports)
-        away = elsewhere(owner, self.execution)
-        self.observed = replace(
-            self.observed, run=existing, run_owner_lives=owner is not None, run_owner_elsewhere=away
-        )
-        return True
-
-    def _confirm_hold(self, fence: int) -> None:
-        """Ask again for a hold that was confirmed too long ago, right before the creation it protects."""
-        self.confirm_claim()
-        if self.clock.now() - self.hold_confirmed_at <= HOLD_TRUST:
-            return
-        hold = self.ports.holds.look(self._target, self.execution.uid)
-        if not (isinstance(hold, Mine) and hold.fence == fence):
-            raise Conflict(f"the hold on target {self._target} was lost before its run was created")
-
-    def _run_seen(self, uid: str) -> Run:
-        run = self.observed.run
-        if run is None or run.uid != uid:
-            raise Conflict(f"the run {uid} of target {self._target} is not the one that was seen")
-        return run
-
     def _delete_run(self, uid: str) -> None:
         self.confirm_claim()
         hold = self.observed.hold
@@ -264,12 +191,6 @@ class Act:
         told = [f for f in before.status.pending_facts if f not in action.status.pending_facts]
         if told:
             self.ports.facts.trimmed(before.uid, [event_id(before.uid, f.type, f.attempt) for f in told])
-
-    def _run_ended(self, before: Execution) -> datetime | None:
-        """Return when the run ended whose end was just written; one refused before an earlier wait is not that."""
-        run = self.observed.run
-        ours = run is not None and run.ownership(before) is Ownership.OURS and not before.attempt_failed
-        return run.ended_at if run is not None and ours else None
 
     def _buffer_facts(self) -> None:
         events = [(event.event_id, event.encoded()) for event in pending_events(self.execution)]
