@@ -62,23 +62,25 @@ class Verification:
 
     def run(self, correlation_id: str | None, known: Known | None, report: Report) -> Generator[Fault | None]:
         """Verify one chain, or everything; faults as they are found."""
+        # Before the snapshot: a checkpoint is anchored after it was stored, so what is anchored now is in it.
+        anchored = _size(self._seals.anchor)
         with self._reading.begin() as connection:
             patient(connection)
-            for fault in self._faults(connection, correlation_id, known, report):
+            for fault in self._faults(connection, correlation_id, known, report, anchored):
                 if fault and correlation_id is not None and fault.correlation_id not in ("", correlation_id):
                     continue  # a checkpoint names other chains, too
                 report.faults += fault is not None
                 yield fault
 
     def _faults(
-        self, connection: Connection, correlation_id: str | None, known: Known | None, report: Report
+        self, connection: Connection, correlation_id: str | None, known: Known | None, report: Report, anchored: int
     ) -> Iterator[Fault | None]:
         yield from _chains(connection, correlation_id, report)
         yield from _lost_chains(connection, correlation_id)
         yield from self._checkpoints(connection, correlation_id, report)
         if correlation_id is None:
             yield from _totals(connection, report)
-            yield from _anchored(connection, self._seals.anchor)
+            yield from _anchored(connection, self._seals.anchor, anchored)
         if known is not None:
             yield from _seen_before(connection, known, "the caller has seen")
 
@@ -176,11 +178,20 @@ def _totals(connection: Connection, report: Report) -> Iterator[Fault]:
         yield Fault(kind=FaultKind.CHECKPOINT, detail=detail, checkpoint=number)
 
 
-def _anchored(connection: Connection, anchor: Path | None) -> Iterator[Fault]:
-    if anchor is None or not anchor.exists():
+def _size(anchor: Path | None) -> int:
+    return anchor.stat().st_size if anchor is not None and anchor.exists() else 0
+
+
+def _anchored(connection: Connection, anchor: Path | None, size: int) -> Iterator[Fault]:
+    """Compare with the anchor's first `size` bytes; a line that was being written then is left out."""
+    if anchor is None or not size:
         return
-    with anchor.open(encoding="utf-8") as lines:
+    read = 0
+    with anchor.open("rb") as lines:
         for line in lines:
+            read += len(line)
+            if read > size:
+                return
             try:
                 document = json.loads(line)
                 known = Known(int(document["number"]), bytes.fromhex(document["hash"]))

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, text, u
 from cli.exported import DATA, MANIFEST, SIGNATURE, Found, verify_export
 from datastorage.checkpoints import Seals
 from datastorage.keys import PublicKeys, new_key, read_public_keys, read_signing_key
-from datastorage.verification import placed
+from datastorage.verification import Report, Verification, placed
 from models.audit_chain import Head, extended
 from models.audit_checkpoint import Checkpoint, read_checkpoint
 from models.tables import audit_chains, audit_checkpoint_heads, audit_checkpoints, audit_events, metadata
@@ -309,6 +309,19 @@ def test_an_old_dump_that_was_restored(
     assert verified(client)["valid"] is True
     request = {"number": kept["number"], "hash": kept["hash"]}
     assert told(verified(client, checkpoint=request)) == lost
+
+
+def test_a_checkpoint_taken_meanwhile_is_no_fault(
+    service: Service, stored: httpx.Client, engine: Engine, event: Event
+) -> None:
+    """The anchor has it, the snapshot that is being verified does not."""
+    verification = Verification(engine, service.seals)
+    faults = verification.run(None, None, Report())
+    assert next(faults) is None
+    stored.post("/events", json=event(100)).raise_for_status()
+    assert stored.post("/checkpoints").json()["number"] == 3
+    assert list(faults) == [None]
+    assert verified(stored)["valid"] is True
 
 
 def test_an_export_that_was_changed(stored: httpx.Client, keys: PublicKeys, tmp_path: Path) -> None:
