@@ -38,12 +38,20 @@ class Terminal:
     def wfe(self, *words: str, check: bool = True, stdin: str | None = None) -> str:
         return self._type([WFE, *words], stdin, check)
 
+    def read(self, *words: str) -> Any:
+        """Return what a wfe command prints as JSON; what it says besides does not count."""
+        return json.loads(self._run([WFE, *words, "-o", "json"], None, check=True).stdout)
+
     def _type(self, command: list[str], stdin: str | None, check: bool) -> str:
+        done = self._run(command, stdin, check)
+        return done.stdout + done.stderr
+
+    def _run(self, command: list[str], stdin: str | None, check: bool) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             command, input=stdin, capture_output=True, text=True, timeout=90, env=dict(self.environment), check=False
         )
         assert not check or done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout + done.stderr
+        return done
 
     def refused(self, *words: str, code: int = 1) -> str:
         """Type a wfe command that has to fail with one clear line, and return that line."""
@@ -125,7 +133,7 @@ class Terminal:
     def story(self, name: str) -> list[dict[str, Any]]:
         """Return the audit events of an execution once all of them are stored, oldest first."""
         until(lambda: "audit" not in self.status(name), 30, f"the audit of {name} is stored", every=0.2)
-        events: list[dict[str, Any]] = json.loads(self.wfe("audit", name, "-o", "json"))
+        events: list[dict[str, Any]] = self.read("audit", name)
         return events
 
     def told(self, name: str) -> list[str]:

@@ -17,7 +17,7 @@ from tests.waiting import until
 
 SETTINGS = {
     "execution.cooldown_period": "8s",
-    "backoff.base_cooldown": "1s",
+    "backoff.base_cooldown": "3s",
     "backoff.jitter": "0",
     "backoff.max_consecutive_failures": "3",
 }

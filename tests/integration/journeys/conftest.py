@@ -14,7 +14,7 @@ from tests.waiting import until
 SETTINGS = {
     "execution.cooldown_period": "10s",
     "execution.cancel_timeout": "5s",
-    "backoff.base_cooldown": "1s",
+    "backoff.base_cooldown": "4s",
     "backoff.jitter": "0",
     "backoff.max_consecutive_failures": "3",
 }

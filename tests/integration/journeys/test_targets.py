@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -37,14 +36,14 @@ def test_second_request_waits_in_line_and_starts_by_itself(terminal: Terminal) -
     locked = next(each for each in waits["conditions"] if each["type"] == "ResourceLocked")
     assert re.match(r"position 1, held by default/first since \S+", locked["message"])
     assert "number 1 in line for shop/deployment/cart, held by default/first" in terminal.wfe("why", "second")
-    rows = json.loads(terminal.wfe("queue", "-o", "json"))
+    rows = terminal.read("queue")
     assert [(row["position"], row["execution"]) for row in rows] == [(0, "default/first"), (1, "default/second")]
-    lock = json.loads(terminal.wfe("locks", "-o", "json"))[0]
+    lock = terminal.read("locks")[0]
     held = (lock["target"], lock["holder"], lock["doing"], lock["waiting"], lock["fence"])
     assert held == (TARGET, "default/first", "Running", 1, terminal.status("first")["lock"]["fence"])
     rests = terminal.shows("second", "reason", "RecentlyRemediated")
     assert "rests until" in next(c["message"] for c in rests["conditions"] if c["type"] == "ResourceLocked")
-    assert json.loads(terminal.wfe("locks", "-o", "json"))[0]["doing"] == "Resting"
+    assert terminal.read("locks")[0]["doing"] == "Resting"
     ended, second = terminal.status("first"), terminal.reaches("second", "Completed")
     assert second["startTime"] > ended["completionTime"]
     assert not any(each["type"] == "ResourceLocked" for each in second["conditions"])
