@@ -95,7 +95,8 @@ def _culprit_step(task: TaskRun | None) -> Step | None:
 def _message(run: Run, task: TaskRun | None, step: Step | None) -> str:
     parts = [f"{run.reason}: {run.message}"]
     if task is not None and not (task.message and task.message in run.message):
-        parts.append(f"task {task.pipeline_task}: {task.reason}: {task.message}")
+        # In one line: kubectl shows no more than the first line of an Event.
+        parts.append(f"task {task.pipeline_task}: {task.reason}: {' '.join(task.message.split())}")
     if step is not None and step.message and (task is None or step.message not in task.message):
         parts.append(f"step {step.name}: {step.message}")
     return "; ".join(part.strip(": ") for part in parts)[:4096]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cli.local import Stack
-from tests.terminal import Terminal
+from tests.terminal import RUNS, Terminal
+from tests.waiting import until
 
 pytestmark = [pytest.mark.real_tekton, pytest.mark.timeout(240)]
 
@@ -76,3 +77,18 @@ def test_cancel_ends_the_run_gently(terminal: Terminal) -> None:
     ended = terminal.reaches("restart", "Failed", 60)
     assert ended["cancellation"]["reason"] == "wrong target"
     assert ended["pipelineRunRef"]["name"] == name
+
+
+def test_run_for_which_there_is_no_room_is_tried_again_until_there_is(terminal: Terminal) -> None:
+    terminal.kubectl("create", "quota", "none", "--hard=pods=0", "-n", RUNS)
+    try:
+        counts = ("get", "quota", "none", "-n", RUNS, "-o", "jsonpath={.status.hard}")
+        until(lambda: terminal.kubectl(*counts), 60, "the quota counts", every=0.2)
+        terminal.apply("restart.yaml", targetResource="default/deployment/room", executionConfig={"timeout": "15s"})
+        told = ("get", "events", "--field-selector", "involvedObject.name=restart,reason=RetryScheduled")
+        until(lambda: "exceeded quota: none" in terminal.kubectl(*told), 90, "it says for what", every=0.2)
+    finally:
+        terminal.kubectl("delete", "quota", "none", "-n", RUNS)
+    ended = terminal.reaches("restart", "Completed", 120)
+    assert (ended["attempt"] > 1, ended.get("consecutiveFailures", 0)) == (True, 0)
+    assert "retrying" in terminal.told("restart")

@@ -274,6 +274,7 @@ def test_container_to_blame_is_named_and_what_was_said_of_it(
     details = explain_failure(failed(), [culprit], NOW)
     assert (details.step_name, details.exit_code) == where
     assert words in details.summary
+    assert "\n" not in details.message + details.summary
 
 
 def test_the_index_is_the_pipelines_and_not_that_of_creation() -> None:
