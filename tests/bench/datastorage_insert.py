@@ -26,7 +26,7 @@ import httpx
 from sqlalchemy import Engine, insert
 
 from datastorage import schema
-from datastorage.bulk import row
+from datastorage.bulk import add_events, claim_ids, row
 from datastorage.chaining import Linked
 from datastorage.clock import Clock
 from datastorage.engine import open_engine, writing
@@ -46,26 +46,28 @@ def main() -> None:
     parser.add_argument("--senders", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        measure("sqlite", [f"sqlite:///{directory}/{n}.db" for n in range(3)], options)
+        measure("sqlite", [f"sqlite:///{directory}/{n}.db" for n in range(4)], options)
     server: PostgresServer = new_server(durable=True)
     try:
         server.start()
-        measure("postgresql", [server.create_database(f"bench{n}") for n in range(3)], options)
+        measure("postgresql", [server.create_database(f"bench{n}") for n in range(4)], options)
     finally:
         discard(server)
 
 
 def measure(name: str, urls: list[str], options: argparse.Namespace) -> None:
-    """Run the three measurements, each on an empty database."""
+    """Run the four measurements, each on an empty database."""
     for url in urls:
         engine = engine_of(url)
         schema.upgrade(engine)
         engine.dispose()
     plain = in_process(urls[0], options, plain_insert)
     stored = in_process(urls[1], options, lambda engine: Repository(engine).store)
+    loose = in_process(urls[3], options, unchained)
     over_http, seconds = through_http(urls[2], options)
     seconds.sort()
-    print(f"{name}: plain INSERT {plain:,.0f}/s; repository {stored:,.0f}/s; HTTP {over_http:,.0f}/s")
+    told = f"repository {stored:,.0f}/s, without chains {loose:,.0f}/s; HTTP {over_http:,.0f}/s"
+    print(f"{name}: plain INSERT {plain:,.0f}/s; {told}")
     median, late = statistics.median(seconds) * 1000, seconds[len(seconds) * 99 // 100] * 1000
     print(f"  HTTP, {options.senders} senders, a batch of {options.batch}: p50 {median:.0f} ms, p99 {late:.0f} ms")
 
@@ -89,6 +91,17 @@ def in_process(url: str, options: argparse.Namespace, make: Callable[[Engine], S
     elapsed = time.perf_counter() - start
     engine.dispose()
     return float(options.events / elapsed)
+
+
+def unchained(engine: Engine) -> Store:
+    """Return a store that does what the repository does, but for the chains."""
+
+    def store(records: list[AuditRecord], now: datetime) -> None:
+        with writing(engine).begin() as connection:
+            claim_ids(connection, {record.event_id: record.content_hash for record in records})
+            add_events(connection, [Linked(record, Head()) for record in records], now)
+
+    return store
 
 
 def plain_insert(engine: Engine) -> Store:

@@ -91,8 +91,8 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def engine_for(url: str) -> Engine:
-    """Open a database with short limits."""
-    database = {"url": url, "pool_size": 4, "lock_timeout": "2s", "statement_timeout": "5s"}
+    """Open a database with few connections; its limits are for a machine that does much else."""
+    database = {"url": url, "pool_size": 4, "lock_timeout": "20s", "statement_timeout": "25s"}
     return open_engine(parse_settings({"database": database}, {}, {}))
 
 
