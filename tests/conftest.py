@@ -9,6 +9,7 @@ from pathlib import Path
 
 # Imported, not listed as a plugin: other modules import `require` from there, too.
 from tests.policy import (
+    pytest_collection,
     pytest_collection_modifyitems,
     pytest_configure,
     pytest_make_collect_report,
@@ -17,6 +18,7 @@ from tests.policy import (
 )
 
 __all__ = [
+    "pytest_collection",
     "pytest_collection_modifyitems",
     "pytest_configure",
     "pytest_make_collect_report",
