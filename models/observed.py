@@ -20,6 +20,7 @@ class Observed:
     `run` is the run that has the target's name, whoever owns it; None when there is none, or when a first attempt has
     not looked yet (the API server's refusal of a second run of that name is the last word anyhow).
     `run_owner_elsewhere` says that the living execution which a run names has another target: its words were copied.
+    `deleted_run` is the run that this pass deleted, as it was before.
     `refusal` is the answer to a creation within this pass. `holder` is the execution that holds the target while
     we do not, as the API server knows it now. `acknowledged` are ids of audit events that DataStorage confirmed,
     `refused_facts` ids of those it will never take, with what it said. `frozen` is the freeze in force.
@@ -33,6 +34,7 @@ class Observed:
     run: Run | None = None
     run_owner_lives: bool = False
     run_owner_elsewhere: bool = False
+    deleted_run: Run | None = None
     task_runs: tuple[TaskRun, ...] = ()
     refusal: Refusal | None = None
     holder: Execution | None = None

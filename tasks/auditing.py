@@ -51,11 +51,11 @@ def _deliver_batches(parts: Parts) -> None:
         if not items:
             return
         began = clock.monotonic()
-        stored, keys = deliver(items, parts.audit, parts.outbox)
+        for part in deliver(items, parts.audit, parts.outbox):
+            parts.metrics.audit_written.labels(SERVICE).inc(part.stored)
+            parts.metrics.audit_dropped.labels(SERVICE).inc(part.refused)
+            parts.publisher.wake(part.keys)
         parts.metrics.audit_write_time.labels(SERVICE).observe(clock.monotonic() - began)
-        parts.metrics.audit_written.labels(SERVICE).inc(stored)
-        parts.metrics.audit_dropped.labels(SERVICE).inc(len(items) - stored)
-        parts.publisher.wake(keys)
         if len(items) < parts.settings.audit.batch_size:
             return
     parts.publisher.flush_soon()

@@ -6,8 +6,8 @@ Nothing here waits: a failure ends the turn, and when the next one may begin is 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 from models.errors import Permanent
 from models.keys import Key
@@ -30,25 +30,34 @@ class Buffer(Protocol):
     def quarantine(self, item: Item, problem: str) -> None: ...
 
 
-def deliver(items: Sequence[Item], store: Store, buffer: Buffer) -> tuple[int, Sequence[Key]]:
-    """Send items in their order; return how many were stored and the keys that became due by it.
+class Delivered(NamedTuple):
+    """What became of some items: how many were stored, how many refused for good, the keys that became due by it."""
+
+    stored: int
+    refused: int
+    keys: Sequence[Key]
+
+
+def deliver(items: Sequence[Item], store: Store, buffer: Buffer) -> Iterator[Delivered]:
+    """Send items in their order; yield what became of them as soon as it is settled.
 
     A refused batch is sent in halves, so that one bad event keeps no other back; it ends in quarantine with what
-    DataStorage said. Raises Transient as soon as DataStorage cannot answer; what was stored before stays acknowledged.
+    DataStorage said. Raises Transient as soon as DataStorage cannot answer; what was settled before stays so.
     """
     try:
         store.store([item.body for item in items])
     except Permanent as fault:
-        return _halves(items, store, buffer, fault)
-    return len(items), buffer.acknowledge(items)
+        yield from _halves(items, store, buffer, fault)
+    else:
+        yield Delivered(len(items), 0, buffer.acknowledge(items))
 
 
-def _halves(items: Sequence[Item], store: Store, buffer: Buffer, fault: Permanent) -> tuple[int, Sequence[Key]]:
+def _halves(items: Sequence[Item], store: Store, buffer: Buffer, fault: Permanent) -> Iterator[Delivered]:
     if len(items) == 1:
         log.error("audit event %s quarantined: %s", items[0].event_id, fault)
         buffer.quarantine(items[0], str(fault))
-        return 0, ()
+        yield Delivered(0, 1, ())
+        return
     middle = len(items) // 2
-    stored, keys = deliver(items[:middle], store, buffer)
-    stored_too, keys_too = deliver(items[middle:], store, buffer)
-    return stored + stored_too, (*keys, *keys_too)
+    yield from deliver(items[:middle], store, buffer)
+    yield from deliver(items[middle:], store, buffer)

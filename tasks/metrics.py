@@ -43,11 +43,14 @@ class Metrics:
         )
         self.skipped = Counter(f"{name}_skip_total", "Executions skipped.", ["reason"], registry=registry)
         self.retries = Counter(
-            f"{name}_retries_total", "Attempts that failed before any task ran.", ["reason"], registry=registry
+            f"{name}_retries_total",
+            "Attempts that failed before any task ran, to be tried again.",
+            ["reason"],
+            registry=registry,
         )
         self.start_latency = Histogram(
             f"{name}_start_latency_seconds",
-            "From creation of an execution (whole seconds at the API server) to its Running, first attempts only.",
+            "From creation of an execution (whole seconds at the API server) to Running, where nothing was waited for.",
             buckets=_LATENCIES,
             registry=registry,
         )
@@ -105,7 +108,7 @@ class Metrics:
             self.retries.labels(_refused_by(after)).inc()
         if _attempt_started(old, after):
             self.runs_created.inc()
-            if after.attempt == 1:
+            if after.attempt == 1 and old.attempt == 0:
                 self.start_latency.observe(max((now - before.created_at).total_seconds(), 0))
         if after.phase.terminal and not old.phase.terminal:
             self._count_end(after)

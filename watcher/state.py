@@ -44,4 +44,4 @@ class StreamState:
     def found_absent(self) -> None:
         """Note that the server answered that it does not know the type."""
         self.listed, self.absent, self.objects = False, True, 0
-        self.heard()
+        self.heard_event()

@@ -13,6 +13,7 @@ from models.duration import format_duration
 from models.execution import Engine, Execution
 from models.failure import had_started
 from models.hold import Free, Mine
+from models.job import NEVER_STARTS
 from models.names import ASK_CANCEL
 from models.observed import Observed
 from models.policy import Policy
@@ -119,16 +120,26 @@ def _details(recorded: Execution, observed: Observed, run: Run | None, now: date
 
 
 def _started(execution: Execution, observed: Observed, run: Run | None) -> bool:
-    """Say whether a task had begun to act; a run that is gone without its TaskRuns cannot tell any more: yes."""
+    """Say whether a task had begun to act; a run that is gone without its TaskRuns cannot tell any more: yes.
+
+    But for the one that was deleted just now because it did not end: what it said before counts.
+    """
     if not execution.status.run_name or execution.attempt_failed:
         return False
+    if run is None and observed.deleted_run is not None and _untouched(observed.deleted_run, observed):
+        return False
     if run is not None and run.engine is Engine.JOB and run.succeeded is False and not observed.task_runs:
+        if run.reason in NEVER_STARTS or (run.reason == "DeadlineExceeded" and run.started_at is None):
+            return False
         return f"{run.reason}: {run.message}" != UNBEGUN
     if run is None:
         return not observed.task_runs or any(task.started for task in observed.task_runs)
-    if run.engine is Engine.TEKTON and run.total_tasks == 0 and not observed.task_runs:
-        return False  # Tekton never resolved the pipeline, so it made no TaskRun
-    return had_started(run, observed.task_runs)
+    return not _untouched(run, observed) and had_started(run, observed.task_runs)
+
+
+def _untouched(run: Run, observed: Observed) -> bool:
+    """Say whether Tekton never resolved the pipeline of a run, so that it made no TaskRun."""
+    return run.engine is Engine.TEKTON and run.total_tasks == 0 and not observed.task_runs
 
 
 def _message(by: Request) -> str:

@@ -12,7 +12,8 @@ def rest_until(status: Status, policy: Policy) -> datetime | None:
     """Return the end of the cooldown that an ended execution opened, None when it opened none or was unlocked."""
     if not status.phase.terminal or status.completed_at is None or status.unlock is not None or not tried(status):
         return None
-    return status.completed_at + policy.cooldown
+    # An end is rounded up to a whole second: no cooldown must not be one of a part of that.
+    return status.completed_at + policy.cooldown if policy.cooldown else None
 
 
 def tried(status: Status) -> bool:

@@ -56,6 +56,10 @@ def fail(
         next_allowed=None,
         fence=observed.hold.fence if exhausted and isinstance(observed.hold, Mine) else status.fence,
     )
+    if exhausted and observed.refusal is None:
+        new = new.with_condition(ConditionType.RUNNING, False, "PipelineFailedToStart", details.message, now)
+    if exhausted and observed.refusal is not None and status.run_name:
+        new = new.with_condition(ConditionType.CREATED, False, observed.refusal.condition_reason, details.message, now)
     if status.run_name:
         new = new.with_condition(ConditionType.COMPLETE, False, _complete_reason(details), details.message, now)
     elif observed.refusal is not None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import assert_never
 
 from models.actions import Action, AddFinalizer, CancelRun, TakeTarget, WakeAt
+from models.duration import format_duration
 from models.execution import Execution
 from models.failure import explain_failure
 from models.hold import Busy, Free, GateClosed, Mine
@@ -43,7 +44,11 @@ def follow(
     run = observed.run
     if run is None or run.ownership(execution) is not Ownership.OURS:
         message = f"{execution.spec.engine.kind} {execution.status.run_name} was deleted externally"
-        return fail(execution, observed, plain_details(FailureReason.UNKNOWN, message, now), now, policy)
+        details = plain_details(FailureReason.UNKNOWN, message, now)
+        if execution.status.started_at is not None:
+            ran = max(now - execution.status.started_at, now - now)
+            details = replace(details, run_time=format_duration(ran))
+        return fail(execution, observed, details, now, policy)
     match run.succeeded:
         case None if cancelled:
             return cancel_running(execution, observed, now, policy)

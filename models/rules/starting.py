@@ -14,7 +14,7 @@ from models.observed import Observed
 from models.policy import Policy, backoff
 from models.rules.ending import fail
 from models.rules.writing import run_status, touched, write
-from models.run import Run
+from models.run import Ownership, Run
 from models.status import ConditionType, FactType, FailureDetails, Phase, WaitReason
 
 POD_LOOK, POD_LOOK_MAX = timedelta(seconds=5), timedelta(seconds=60)
@@ -32,6 +32,7 @@ def start(execution: Execution, observed: Observed, run: Run, mine: Mine, now: d
         started_at=execution.status.started_at or now,
         run_name=run.name,
         run_status=run_status(run),
+        next_allowed=None,
         queue=None,
         fence=mine.fence,
     )
@@ -96,6 +97,9 @@ def retry_later(
         fence=observed.hold.fence if isinstance(observed.hold, Mine) else execution.status.fence,
     )
     new = new.without_condition(ConditionType.LOCKED)
+    run = observed.run
+    if observed.refusal is None and run is not None and run.ownership(execution) is Ownership.OURS:
+        new = replace(new, run_status=run_status(run))
     if observed.refusal is not None:
         new = new.with_condition(ConditionType.CREATED, False, observed.refusal.condition_reason, message, now)
     else:

@@ -1,7 +1,4 @@
-"""Waiting for the surroundings: a run cannot be created now, whoever has the target.
-
-Who stood in line stands in none now: place 0, for that it stood there is told only once.
-"""
+"""Waiting for the surroundings: a run cannot be created now, whoever has the target."""
 
 from __future__ import annotations
 
@@ -12,8 +9,8 @@ from models.actions import Action, LeaveLine, ReleaseTarget, WakeAt
 from models.execution import Execution
 from models.hold import GateClosed, HoldView, Mine
 from models.observed import Observed
-from models.rules.writing import keep, touched, write
-from models.status import ConditionType, Phase, Status, WaitReason
+from models.rules.writing import keep, touched, waits_elsewhere, write
+from models.status import ConditionType, Phase, WaitReason
 
 LOOK_AGAIN = timedelta(seconds=30)
 """The watcher sees a freeze end and an engine come; this is for the day it does not."""
@@ -24,7 +21,7 @@ def wait_frozen(execution: Execution, observed: Observed, now: datetime) -> tupl
     look = WakeAt(now + LOOK_AGAIN)
     if execution.status.reason == WaitReason.FROZEN:
         return keep(execution, observed, now, look)
-    new = replace(_out_of_line(touched(execution)), reason=WaitReason.FROZEN.value)
+    new = replace(waits_elsewhere(touched(execution)), reason=WaitReason.FROZEN.value)
     return (*write(execution, observed, new.without_condition(ConditionType.LOCKED), now), look)
 
 
@@ -39,18 +36,13 @@ def wait_for_engine(execution: Execution, observed: Observed, now: datetime) -> 
     look = WakeAt(now + LOOK_AGAIN)
     if status.reason == WaitReason.ENGINE_UNAVAILABLE:
         return (*keep(execution, observed, now, look), *freed)
-    new = replace(_out_of_line(touched(execution)), reason=WaitReason.ENGINE_UNAVAILABLE.value)
+    new = replace(waits_elsewhere(touched(execution)), reason=WaitReason.ENGINE_UNAVAILABLE.value)
     new = new.without_condition(ConditionType.LOCKED)
     if status.phase is Phase.PENDING:
         engine = execution.spec.engine.value
         message = f"engine {engine} is not available: the API server does not know the kind of its runs"
         new = new.with_condition(ConditionType.CREATED, False, "PipelineCreationFailed", message, now)
     return (*write(execution, observed, new, now), look, *freed)
-
-
-def _out_of_line(status: Status) -> Status:
-    place = status.queue
-    return status if place is None else replace(status, queue=replace(place, position=0, holder=""))
 
 
 def _freed(hold: HoldView) -> tuple[Action, ...]:

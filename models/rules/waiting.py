@@ -13,7 +13,7 @@ from models.names import ASK_CLEAR
 from models.observed import Observed
 from models.policy import Policy
 from models.rules.cooldown import blocks, rest_until
-from models.rules.writing import keep, touched, write
+from models.rules.writing import keep, touched, waits_elsewhere, write
 from models.run import Run
 from models.status import ConditionType, FactType, Phase, QueuePlace, Status, WaitReason
 
@@ -32,7 +32,7 @@ def wait_in_line(
     if status.queue is not None and _known(status, status.queue, place, reason):
         return keep(execution, observed, now)
     message = _line_message(observed.holder, busy, reason, policy)
-    new = replace(touched(execution), phase=Phase.PENDING, reason=reason, queue=place)
+    new = replace(waits_elsewhere(touched(execution)), phase=Phase.PENDING, reason=reason, queue=place)
     new = new.with_condition(ConditionType.LOCKED, True, reason, message, now)
     events: tuple[Action, ...] = ()
     if status.queue is None:
@@ -82,7 +82,7 @@ def how_to_clear(blocking: Execution) -> str:
 
 def wait_for_remains(execution: Execution, observed: Observed, now: datetime) -> tuple[Action, ...]:
     """Stay as it is until the TaskRuns and pods of an earlier run of this target are gone."""
-    message = f"{observed.remains} TaskRuns or pods of an earlier run of this target are still being removed"
+    message = "TaskRuns or pods of an earlier run of this target are still being removed"
     return _wait_with_target(execution, observed, message, now)
 
 
@@ -94,10 +94,11 @@ def wait_for_orphan(execution: Execution, observed: Observed, run: Run, now: dat
 
 
 def _wait_with_target(execution: Execution, observed: Observed, message: str, now: datetime) -> tuple[Action, ...]:
-    """Write once that the target is ours but not usable yet; a Running one waiting for its next attempt stays so."""
+    """Write once why the target is ours but not usable yet; a Running one waiting for its next attempt stays so."""
     status = execution.status
-    if status.phase is Phase.RUNNING or status.condition(ConditionType.LOCKED) is not None:
+    told = status.condition(ConditionType.LOCKED)
+    if status.phase is Phase.RUNNING or (told is not None and told.message == message):
         return keep(execution, observed, now)
-    new = replace(touched(execution), reason=WaitReason.TARGET_BUSY.value)
+    new = replace(waits_elsewhere(touched(execution)), reason=WaitReason.TARGET_BUSY.value)
     new = new.with_condition(ConditionType.LOCKED, True, WaitReason.TARGET_BUSY, message, now)
     return write(execution, observed, new, now)

@@ -10,7 +10,7 @@ from models.audit import event_id
 from models.execution import Execution
 from models.observed import Observed
 from models.run import Run
-from models.status import ConditionType, Fact, RunStatus, Status
+from models.status import ConditionType, Fact, Phase, RunStatus, Status, WaitReason
 
 AUDIT_FAILED = "AuditFailed"
 _LONGEST_PROBLEM = 1024
@@ -43,6 +43,16 @@ def _refusal_changed(before: Status, after: Status) -> bool:
 def touched(execution: Execution) -> Status:
     status = execution.status
     return replace(status, observed_generation=execution.generation, attempt=max(status.attempt, 1))
+
+
+def waits_elsewhere(status: Status) -> Status:
+    """Return the status of one that waits for something new: it stands in no line, and has the engine it waited for.
+
+    Place 0, for that it stood in line is told only once.
+    """
+    if status.reason == WaitReason.ENGINE_UNAVAILABLE and status.phase is Phase.PENDING:
+        status = status.without_condition(ConditionType.CREATED)
+    return status if status.queue is None else replace(status, queue=replace(status.queue, position=0, holder=""))
 
 
 def facts(status: Status) -> tuple[Action, ...]:

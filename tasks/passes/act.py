@@ -172,8 +172,9 @@ class Act(Sight):
         else:
             # Only a holder waits until nothing is left before he releases; all others have to say so first.
             self.ports.holds.suspect([run_name(self._target)])
+        seen = self._run_seen(uid)
         try:
-            left = self.ports.runs.delete(self._run_seen(uid))
+            left = self.ports.runs.delete(seen)
         except Permanent as refused:
             words = f"run {run_name(self._target)} could not be deleted: {refused}"
             self._emit(EmitEvent(EventReason.CLEANUP_FAILED, words, max(self.execution.status.attempt, 1)))
@@ -181,7 +182,7 @@ class Act(Sight):
             raise
         now = self.clock.now()
         left_behind = remains(self.execution, self.observed.hold, left, now, self.policy, self.ports)
-        self.observed = replace(self.observed, run=left, remains=left_behind)
+        self.observed = replace(self.observed, run=left, remains=left_behind, deleted_run=seen)
 
     def _patch_status(self, action: PatchStatus) -> None:
         before = self.execution

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from models.keys import Key
 from models.names import ASK_CANCEL, REQUESTED_BY
@@ -98,6 +99,20 @@ def test_a_run_that_does_not_end_is_deleted(world: World) -> None:
     assert status.failure.started is False, "its TaskRun had no step that ran"
     assert world.run_of(key) is None
     world.remove(paths.task_run(RUNS, f"{run.name}-act"))
+
+
+def test_a_run_that_tekton_never_touched_had_not_begun(world: World) -> None:
+    world.parts = replace(world.parts, policy=replace(world.parts.policy, cancel_timeout=timedelta()))
+    key = world.declare()
+    world.make_pass(key)
+    ask(world, key)
+    world.make_pass(key)
+    status = world.make_pass(key).status
+    while status.phase is Phase.RUNNING:  # instants of the status are rounded up to the next second
+        status = world.make_pass(key).status
+    assert status.failure is not None
+    assert status.failure.started is False
+    assert world.run_of(key) is None
 
 
 def test_one_that_succeeded_just_before_has_completed(world: World) -> None:

@@ -53,18 +53,21 @@ def test_every_good_event_is_stored_once_in_order_and_every_bad_one_set_aside(
     count: int, bad: set[int], limit: int
 ) -> None:
     shelf = Shelf(refuses=bad.__contains__, limit=limit)
-    stored, keys = deliver([item(number) for number in range(count)], shelf, shelf)
+    told = list(deliver([item(number) for number in range(count)], shelf, shelf))
     good = [number for number in range(count) if number not in bad]
     assert shelf.stored == good
     assert shelf.acknowledged == [f"e{number}" for number in good]
     assert shelf.quarantined == [f"e{number}" for number in range(count) if number in bad]
-    assert (stored, len(keys)) == (len(good), len(good))
+    assert sum(part.stored for part in told) == sum(len(part.keys) for part in told) == len(good)
+    assert sum(part.refused for part in told) == len(shelf.quarantined)
 
 
 def test_no_answer_leaves_the_rest_untouched() -> None:
     shelf = Shelf(refuses=lambda number: number == 3, answers=3)
+    parts = deliver([item(number) for number in range(8)], shelf, shelf)
+    assert next(parts)[:2] == (2, 0)
     with pytest.raises(Transient):
-        deliver([item(number) for number in range(8)], shelf, shelf)
+        next(parts)
     assert shelf.stored == [0, 1]
     assert shelf.acknowledged == ["e0", "e1"]
     assert shelf.quarantined == []

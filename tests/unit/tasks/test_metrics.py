@@ -104,3 +104,11 @@ def test_every_series_is_there_before_its_first_event() -> None:
     assert registry.get_sample_value("workflowexecution_skip_total", {"reason": "RecentlyRemediated"}) == 0
     service = {"service": "workflowexecution-controller"}
     assert registry.get_sample_value("audit_events_buffered_total", service) == 0
+
+
+def test_who_had_to_wait_says_nothing_about_how_soon_a_start_is() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    metrics.transition(execution(Status(attempt=1, reason="TargetResourceBusy")), running(), NOW)
+    assert count(registry, "workflowexecution_pipelinerun_creation_total") == 1
+    assert count(registry, "workflowexecution_start_latency_seconds_count") == 0
