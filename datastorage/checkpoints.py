@@ -30,6 +30,7 @@ from models.audit_checkpoint import Checkpoint, HeadsDigest, before_the_first
 from models.tables import audit_chains, audit_checkpoint_heads, audit_checkpoints
 
 _PAGE = 1000
+_MOST = 10_000  # chains in one checkpoint, but for the last page
 _LOCK = 7_233_871_605  # any number of its own, the same for every release
 
 log = logging.getLogger("datastorage.checkpoint")
@@ -54,7 +55,17 @@ class Checkpoints:
         self._metrics = metrics
 
     def take(self, key: SigningKey) -> tuple[Checkpoint | None, bool]:
-        """Return the newest checkpoint and whether it is new: without a change since the last there is none to take."""
+        """Return the newest checkpoint and whether it is new: without a change since the last there is none to take.
+
+        Many chains that grew are shared out among several, so that writers wait for none of them long.
+        """
+        latest, new = self._take_one(key)
+        more = new
+        while more and latest is not None and latest.changed >= _MOST:
+            latest, more = self._take_one(key)
+        return latest, new
+
+    def _take_one(self, key: SigningKey) -> tuple[Checkpoint | None, bool]:
         with self._writing.begin() as connection:
             if connection.dialect.name == Driver.POSTGRESQL:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
@@ -105,8 +116,9 @@ def _grown(connection: Connection) -> Iterator[list[tuple[str, Head, int]]]:
     page = select(table.correlation_id, table.position, table.hash, table.checkpointed)
     page = page.where(text("position <> checkpointed")).order_by(table.correlation_id).limit(_PAGE)
     page = page.with_for_update(skip_locked=True)
-    after = ""
-    while rows := connection.execute(page.where(table.correlation_id > after)).all():
+    after, count = "", 0
+    while count < _MOST and (rows := connection.execute(page.where(table.correlation_id > after)).all()):
+        count += len(rows)
         yield [(name, Head(position, bytes(value)), seen) for name, position, value, seen in rows]
         after = rows[-1][0]
 

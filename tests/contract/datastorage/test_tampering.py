@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import Connection, Engine, delete, func, insert, select, text, update
 
 from cli.exported import DATA, MANIFEST, SIGNATURE, Found, verify_export
+from datastorage import checkpoints
 from datastorage.checkpoints import Seals
 from datastorage.keys import PublicKeys, new_key, read_public_keys, read_signing_key
 from datastorage.verification import Report, Verification, placed
@@ -322,6 +323,20 @@ def test_a_checkpoint_taken_meanwhile_is_no_fault(
     assert stored.post("/checkpoints").json()["number"] == 3
     assert list(faults) == [None]
     assert verified(stored)["valid"] is True
+
+
+def test_many_chains_are_shared_out_among_checkpoints(
+    client: httpx.Client, event: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "_PAGE", 2)
+    monkeypatch.setattr(checkpoints, "_MOST", 4)
+    client.post("/events/batch", json=[event(n, correlation_id=f"rr-{n}") for n in range(1, 12)]).raise_for_status()
+    taken = client.post("/checkpoints")
+    assert (taken.status_code, taken.json()["number"], taken.json()["events"]) == (201, 3, 11)
+    client.post("/events/batch", json=[event(n, correlation_id=f"rr-{n}") for n in range(12, 16)]).raise_for_status()
+    assert client.post("/checkpoints").json()["number"] == 4
+    report = verified(client)
+    assert (report["faults"], report["events_since"]) == ([], 0)
 
 
 def test_an_export_that_was_changed(stored: httpx.Client, keys: PublicKeys, tmp_path: Path) -> None:
