@@ -63,7 +63,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"there is no kubeconfig {path}: name one with --kubeconfig or KUBECONFIG, or start `wfe local up`"
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UsageError(f"kubeconfig {path} cannot be read: {type(error).__name__}") from error
     if not isinstance(document, dict):
         raise UsageError(f"kubeconfig {path} is no mapping")

@@ -80,7 +80,7 @@ def _manifests(file: IO[str]) -> Iterator[dict[str, Any]]:
     name = Path(getattr(file, "name", "-")).name
     try:
         documents = [document for document in yaml.safe_load_all(file) if document is not None]
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         raise UsageError(f"{name}: not YAML{f' at line {mark.line + 1}' if mark else ''}") from None
     for document in documents:

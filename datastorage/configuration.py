@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -11,6 +12,27 @@ from datastorage.settings import Settings, parse_settings
 from models.errors import Misconfigured
 
 _SECRET_KEYS = ("username", "password")
+# What PyYAML raises besides its own errors: for 2024-13-45, 5000 digits, `!!bool x`, thousands of brackets.
+_UNREADABLE = (ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+
+
+class _Twice(yaml.MarkedYAMLError):
+    """A key stands twice in one mapping."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice: YAML itself lets the later value win without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if (key.tag, key.value) in seen:
+                raise _Twice(problem=f"key {key.value[:80]!r} is given twice", problem_mark=key.start_mark)
+            seen.add((key.tag, key.value))
+        return node
 
 
 def load(option: str | None, environ: Mapping[str, str], overrides: Mapping[str, str]) -> Settings:
@@ -31,10 +53,13 @@ def load(option: str | None, environ: Mapping[str, str], overrides: Mapping[str,
 
 def _yaml_file(name: str, path: str) -> object:
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
         raise Misconfigured(f"{name}={path}: allowed is a readable YAML file ({error.strerror})") from error
-    except (UnicodeDecodeError, yaml.YAMLError):
+    except _Twice as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise Misconfigured(f"{name}={path}: {error.problem}, again at line {line}") from None
+    except (yaml.YAMLError, *_UNREADABLE):
         # The parser's own text quotes the file, which may hold a secret.
         raise Misconfigured(f"{name}={path}: allowed is YAML in UTF-8") from None
 

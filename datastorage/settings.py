@@ -163,7 +163,7 @@ def _from_document(document: object) -> dict[str, object]:
     given: dict[str, object] = {}
     for group, keys in _mapping("configuration file", document).items():
         if not isinstance(group, str) or group not in _GROUPS:
-            raise Misconfigured(f"{group}: unknown group{_nearest(str(group), _GROUPS, ', '.join(_GROUPS))}")
+            raise Misconfigured(f"{_cut(group)}: unknown group{_nearest(str(group), _GROUPS, ', '.join(_GROUPS))}")
         for key, value in _mapping(group, keys).items():
             name = f"{group}.{key}"
             if name not in _KINDS:
@@ -178,7 +178,7 @@ def _mapping(name: str, value: object) -> Mapping[object, object]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise Misconfigured(f"{name}={str(value)[:80]!r}: allowed is a group of keys")
+        raise Misconfigured(f"{name}={_cut(value)!r}: allowed is a group of keys")
     return value
 
 
@@ -208,7 +208,7 @@ def _read(name: str, value: object) -> object:
     kind = _KINDS[name]
     try:
         return kind.read(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         # Not chained: the cause may quote a value that must not be shown.
         raise Misconfigured(f"{name}={_shown(name, value)}: allowed is {kind.allowed}") from None
 
@@ -216,4 +216,15 @@ def _read(name: str, value: object) -> object:
 def _shown(name: str, value: object) -> str:
     if re.search(r"pass|secret", name, re.IGNORECASE):
         return "***"
-    return re.sub(r"//[^/]*@", "//***@", str(value))[:80]
+    return _cut(re.sub(r"//[^/]*@", "//***@", _text(value)))
+
+
+def _cut(value: object) -> str:
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in _text(value)[:80])
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except ValueError:  # a number of more digits than Python writes
+        return "a number of thousands of digits"

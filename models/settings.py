@@ -175,7 +175,7 @@ def _refuse_if_meant(variable: str, value: str) -> None:
 def _read(name: str, value: object) -> object:
     try:
         return _KINDS[name].read(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         # The cause is not chained: it may quote a value that must not be shown.
         raise Misconfigured(f"{name}={_masked(name, value)}: allowed is {_KINDS[name].allowed}") from None
 
@@ -231,7 +231,10 @@ def _masked(name: str, value: object) -> str:
 
 def _cut(value: object, limit: int = 80) -> str:
     """Return the value in one line and bounded length."""
-    text = value if isinstance(value, str) else repr(value)
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except ValueError:  # a number of more digits than Python writes
+        text = "a number of thousands of digits"
     text = "".join(letter if letter.isprintable() else "�" for letter in text[: limit + 1])
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

@@ -140,3 +140,29 @@ def test_a_secret_file_with_other_keys(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="keys username and password") as caught:
         load(None, {"DATASTORAGE_DATABASE_SECRET_FILE": str(secret)}, {})
     assert "topsecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["server: {host: 2024-13-45}", "server: {port: " + "9" * 5000 + "}", "server: {host: !!bool x}", "[" * 5000],
+    ids=["date", "digits", "bool", "brackets"],
+)
+def test_what_yaml_cannot_make_a_value_of_is_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "odd.yaml"
+    path.write_text(text)
+    with pytest.raises(Misconfigured, match=r"^--config=.*: allowed is YAML in UTF-8$"):
+        load(str(path), {}, {})
+
+
+def test_a_key_given_twice_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text("server:\n  port: 1\n  port: 2\n")
+    with pytest.raises(Misconfigured, match=r"twice\.yaml: key 'port' is given twice, again at line 3$"):
+        load(str(path), {}, {})
+
+
+def test_a_value_without_end_is_one_line() -> None:
+    assert "lock_timeout=999" in refused({"database": {"lock_timeout": "9" * 400 + "h"}})
+    assert refused({"server": {"port": 16**5000}}).startswith("server.port=a number of thousands of digits: allowed is")
+    assert refused({"server": 16**5000}).startswith("server='a number of thousands of digits': allowed is a group")
+    assert refused({"server": {"host": "a\nb"}}).startswith("server.host=a")

@@ -71,3 +71,56 @@ def test_an_entry_point_exits_with_2_and_one_line(tmp_path: Path, capsys: pytest
         load_or_exit(write(tmp_path / "wrong.yaml", "audit: {batch_size: 501}"))
     assert end.value.code == 2
     assert capsys.readouterr().err == "misconfigured: audit.batch_size=501: allowed is a whole number from 1 to 500\n"
+
+
+UNREADABLE = [
+    "execution: {namespace: 2024-13-45}",
+    "backoff: {multiplier: " + "9" * 5000 + "}",
+    "backoff: {multiplier: 1" + ":1" * 400 + ".5}",
+    "execution: {namespace: !!bool x}",
+    "[" * 5000,
+]
+
+
+@pytest.mark.parametrize("text", UNREADABLE, ids=["date", "digits", "sexagesimal", "bool", "brackets"])
+def test_what_yaml_cannot_make_a_value_of_is_one_line(tmp_path: Path, text: str) -> None:
+    with pytest.raises(Misconfigured, match=r"--config=.*: allowed is YAML; a value in it cannot be read") as refusal:
+        load(write(tmp_path / "odd.yaml", text), environ={})
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_number_too_large_is_out_of_bounds(tmp_path: Path) -> None:
+    for number in ("9" * 400, "0x" + "f" * 5000):
+        with pytest.raises(
+            Misconfigured, match=r"^backoff\.multiplier=.{1,80}: allowed is a number from 1 to"
+        ) as refusal:
+            load(write(tmp_path / "large.yaml", f"backoff: {{multiplier: {number}}}"), environ={})
+        assert "\n" not in str(refusal.value)
+    with pytest.raises(Misconfigured, match=r"^backoff\.base_cooldown=9+…: allowed is a duration"):
+        load(environ={"WFE_BACKOFF_BASE_COOLDOWN": "9" * 400 + "h"})
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "line"),
+    [
+        ("redis:\n  prefix: a\n  prefix: b\n", "prefix", 3),
+        ("redis: {}\naudit: {}\nredis: {}\n", "redis", 3),
+        ('? {a: 1}\n: 1\n"x\\ny": 1\n"x\\ny": 1\n', "x\ny", 4),
+    ],
+)
+def test_a_key_given_twice_is_refused_by_name(tmp_path: Path, text: str, key: str, line: int) -> None:
+    with pytest.raises(Misconfigured) as refusal:
+        load(write(tmp_path / "twice.yaml", text), environ={})
+    assert str(refusal.value).endswith(f"twice.yaml: key {key!r} is given twice, again at line {line}")
+
+
+def test_what_a_merge_brings_along_may_be_said_anew(tmp_path: Path) -> None:
+    text = "redis:\n  <<: {prefix: a}\n  prefix: b\n"
+    assert load(write(tmp_path / "merge.yaml", text), environ={}).redis.prefix == "b"
+
+
+def test_an_odd_value_ends_an_entry_point_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        load_or_exit(write(tmp_path / "odd.yaml", UNREADABLE[0]))
+    assert end.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
