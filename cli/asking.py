@@ -91,11 +91,12 @@ def _holder_of(access: Access, target: str) -> Key:
 
 def _ask(access: Access, key: Key, annotation: str, reason: str, refuse: Callable[[Execution], None]) -> None:
     execution = access.execution(key)
-    said = already(execution, annotation)
+    said = already(execution, annotation, access.policy)
     if not said:
         refuse(execution)
         user = caller(access)
-        changed = access.cluster.merge_patch(paths.execution(key), ask_patch(execution, annotation, reason, user))
+        patch = ask_patch(execution, annotation, reason, user, access.policy)
+        changed = access.cluster.merge_patch(paths.execution(key), patch)
         said = f"{_WORDS[annotation]}, asked by {user}: {reason}; `wfe why {arguments(key)}` tells how it goes"
         if access.chosen.output is not Output.TABLE:
             click.echo(rendered([changed], access.chosen, clock.now(), single=True))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cli.errors import CommandError, UsageError
+from models import names
 from models.execution import Execution
 from models.instants import format_instant
 from models.keys import Key
@@ -20,6 +21,9 @@ from models.status import Clearance, Phase, Request, Status
 
 REASON_MAX: Final = 1024
 """Characters; the executor records no more."""
+
+_BLOCKING: Final = Policy()
+"""Where a failure blocks its target, as it does unless the settings say otherwise."""
 
 _ASKS: Final = {ASK_CANCEL: "cancel", ASK_CLEAR: "clear its block", ASK_UNLOCK: "unlock its target"}
 
@@ -41,14 +45,31 @@ def checked_reason(text: str) -> str:
     return reason
 
 
-def standing(execution: Execution) -> tuple[Standing, ...]:
-    """Return the asks that nobody has recorded yet."""
+def standing(execution: Execution, policy: Policy = _BLOCKING) -> tuple[Standing, ...]:
+    """Return the asks that the executor will still answer."""
     by = execution.annotations.get(REQUESTED_BY) or "somebody"
     return tuple(
         Standing(annotation, execution.annotations[annotation], by)
-        for annotation in _ASKS
-        if execution.annotations.get(annotation) and recorded(execution.status, annotation) is None
+        for annotation in _open(execution)
+        if not _too_late(execution.status, annotation, policy)
     )
+
+
+def _open(execution: Execution) -> list[str]:
+    """Return the asks that nobody has recorded."""
+    status, given = execution.status, execution.annotations
+    return [annotation for annotation in _ASKS if given.get(annotation) and recorded(status, annotation) is None]
+
+
+def _too_late(status: Status, annotation: str, policy: Policy) -> bool:
+    """Say whether the executor will never answer an ask: what it is about was over first."""
+    match annotation:
+        case names.ASK_CANCEL:
+            return status.phase.terminal
+        case names.ASK_CLEAR:
+            return status.phase.terminal and not blocks(status, policy)
+        case _:
+            return False
 
 
 def recorded(status: Status, annotation: str) -> Request | Clearance | None:
@@ -57,21 +78,27 @@ def recorded(status: Status, annotation: str) -> Request | Clearance | None:
     return records[annotation]
 
 
-def already(execution: Execution, annotation: str) -> str:
+def already(execution: Execution, annotation: str, policy: Policy = _BLOCKING) -> str:
     """Say that this was asked before, whoever did; empty when it was not."""
     done = recorded(execution.status, annotation)
     if done is not None:
         at = f" at {format_instant(done.at)}" if done.at is not None else ""
         return f"{done.by} has asked to {_ASKS[annotation]} already{at}: {done.reason}"
-    same = next((ask for ask in standing(execution) if ask.annotation == annotation), None)
+    same = next((ask for ask in standing(execution, policy) if ask.annotation == annotation), None)
     if same is None:
         return ""
     return f"{same.by} has asked to {_ASKS[annotation]} already, the executor has not answered yet: {same.reason}"
 
 
-def ask_patch(execution: Execution, annotation: str, reason: str, user: str) -> dict[str, Any]:
-    """Return the merge patch that asks, for exactly this object. Raises CommandError when it would sign for others."""
-    others = [ask for ask in standing(execution) if ask.annotation != annotation and ask.by != user]
+def ask_patch(
+    execution: Execution, annotation: str, reason: str, user: str, policy: Policy = _BLOCKING
+) -> dict[str, Any]:
+    """Return the merge patch that asks, for exactly this object; asks that came too late go with it.
+
+    Raises:
+        CommandError: it would sign what others have asked.
+    """
+    others = [ask for ask in standing(execution, policy) if ask.annotation != annotation and ask.by != user]
     if others:
         ask = others[0]
         raise CommandError(
@@ -79,7 +106,8 @@ def ask_patch(execution: Execution, annotation: str, reason: str, user: str) -> 
             f"withdraw that in your name: `kubectl annotate wfe {arguments(execution.key)} --overwrite "
             f"{ask.annotation}- {REQUESTED_BY}={user}`"
         )
-    return {"metadata": {"uid": execution.uid, "annotations": {annotation: reason, REQUESTED_BY: user}}}
+    late = {each: None for each in _open(execution) if _too_late(execution.status, each, policy)}
+    return {"metadata": {"uid": execution.uid, "annotations": {**late, annotation: reason, REQUESTED_BY: user}}}
 
 
 def refuse_cancel(execution: Execution) -> None:

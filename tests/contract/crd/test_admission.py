@@ -118,6 +118,69 @@ def test_what_the_executor_has_recorded_holds_nobody_up(alice: Person, bob: Pers
     assert policy.get("one")["metadata"]["annotations"][REQUESTED_BY] == "bob@example.com"
 
 
+def failure(*, started: bool) -> dict[str, Any]:
+    details = {
+        "reason": "TaskFailed",
+        "message": "boom",
+        "failedAt": "2026-01-01T00:00:00Z",
+        "naturalLanguageSummary": "It broke.",
+        "wasExecutionFailure": started,
+        "failedTaskIndex": 0,
+        "failedTaskName": "apply",
+    }
+    return {"phase": "Failed", "failureDetails": details}
+
+
+UNLOCKED = {"unlock": {"at": "2026-01-01T00:00:00Z", "by": "x", "reason": "x"}}
+
+
+def put(kubectl: Kubectl, name: str, status: dict[str, Any]) -> None:
+    kubectl("patch", "wfe", name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+
+
+def test_an_ask_that_came_too_late_holds_nobody_up(alice: Person, bob: Person, policy: Kubectl) -> None:
+    ends = (
+        (ASK_CANCEL, {"phase": "Completed"}),
+        (ASK_CANCEL, {"phase": "Skipped"}),
+        (ASK_CANCEL, failure(started=True)),
+        (ASK_CLEAR, {"phase": "Completed"}),
+        (ASK_CLEAR, failure(started=False)),
+        (ASK_CLEAR, {**failure(started=True), **UNLOCKED}),
+    )
+    for number, (late, status) in enumerate(ends):
+        name = f"late-{number}"
+        policy.create(name)
+        alice.sign(name, f"{late}=sorry")
+        put(policy, name, status)
+        assert '"bob@example.com"' in bob.annotate(name, f"{late}-", fails=True)
+        bob.sign(name, f"{ASK_UNLOCK}=mine")
+        # What he asks now stands again.
+        stands = "unlock" not in status
+        said = alice.sign(name, f"{late}-", fails=stands)
+        assert not stands or f"the annotation {ASK_UNLOCK} of bob@example.com still waits" in said
+
+
+def test_an_ask_that_is_still_to_be_answered_does_not_change_hands(alice: Person, bob: Person, policy: Kubectl) -> None:
+    answerable = (
+        (ASK_CANCEL, {"phase": "Pending"}),
+        (ASK_CANCEL, {"phase": "Running"}),
+        (ASK_CLEAR, {"phase": "Running"}),
+        (ASK_CLEAR, failure(started=True)),
+        (ASK_UNLOCK, {"phase": "Completed"}),
+        (ASK_UNLOCK, failure(started=True)),
+    )
+    for number, (ask, status) in enumerate(answerable):
+        name = f"open-{number}"
+        policy.create(name)
+        alice.sign(name, f"{ask}=why")
+        put(policy, name, status)
+        assert f"the annotation {ask} of alice still waits" in bob.sign(name, fails=True)
+        # Nor by an end that is sent along.
+        patch = {"metadata": {"annotations": {REQUESTED_BY: bob.name}}, "status": {"phase": "Completed"}}
+        said = bob("patch", "wfe", name, "--type=merge", "-p", json.dumps(patch), fails=True)
+        assert f"the annotation {ask} of alice still waits" in said
+
+
 def test_asks_of_a_new_execution_are_signed(alice: Person) -> None:
     manifest: dict[str, Any] = {
         "apiVersion": "kubernaut.ai/v1alpha1",

@@ -60,6 +60,49 @@ def test_nobody_signs_what_another_has_asked() -> None:
     assert ask_patch(recorded, ASK_CANCEL, "mine", "bob")
 
 
+TOO_LATE = [
+    (ASK_CANCEL, {"phase": "Completed"}, POLICY),
+    (ASK_CANCEL, failed(), POLICY),
+    (ASK_CANCEL, {"phase": "Skipped"}, POLICY),
+    (ASK_CLEAR, {"phase": "Completed"}, POLICY),
+    (ASK_CLEAR, failed(started=False), POLICY),
+    (ASK_CLEAR, failed(unlock=CANCELLED), POLICY),
+    (ASK_CLEAR, failed(), Policy(block_after_failure=False)),
+]
+
+
+@pytest.mark.parametrize(("late", "status", "policy"), TOO_LATE)
+def test_an_ask_that_comes_too_late_stops_nobody(late: str, status: dict[str, Any], policy: Policy) -> None:
+    asked = execution(status=status, annotations={late: "sorry", REQUESTED_BY: "alice"})
+    assert standing(asked, policy) == ()
+    assert already(asked, late, policy) == ""
+    assert ask_patch(asked, ASK_UNLOCK, "mine", "bob", policy)["metadata"]["annotations"] == {
+        late: None,
+        ASK_UNLOCK: "mine",
+        REQUESTED_BY: "bob",
+    }
+
+
+@pytest.mark.parametrize(
+    ("ask", "status"),
+    [
+        (ASK_CANCEL, {"phase": "Running"}),
+        (ASK_CANCEL, {"phase": "Pending"}),
+        (ASK_CLEAR, {"phase": "Running"}),
+        (ASK_CLEAR, failed()),
+        (ASK_UNLOCK, {"phase": "Completed"}),
+    ],
+)
+def test_an_ask_that_is_still_to_be_answered_stands(ask: str, status: dict[str, Any]) -> None:
+    asked = execution(status=status, annotations={ask: "why", REQUESTED_BY: "alice"})
+    assert [each.annotation for each in standing(asked, POLICY)] == [ask]
+    other = ASK_CLEAR if ask == ASK_UNLOCK else ASK_UNLOCK
+    with pytest.raises(CommandError, match="alice has asked"):
+        ask_patch(asked, other, "mine", "bob", POLICY)
+    own = ask_patch(asked, other, "mine", "alice", POLICY)["metadata"]["annotations"]
+    assert own == {other: "mine", REQUESTED_BY: "alice"}
+
+
 def test_what_was_asked_before_is_told() -> None:
     assert already(execution(), ASK_CANCEL) == ""
     told = already(execution(status={"cancellation": CANCELLED}), ASK_CANCEL)
