@@ -17,6 +17,7 @@ from models.task_run import TaskRun
 class World:
     """What was seen besides the execution. Faults are empty where the other side answered; None was not asked.
 
+    `run_fault` is why its run, or what is left of it, was not to be seen.
     `task` is the TaskRun of the run that has not ended; its reason tells what a pod waits for.
     `frozen` is the freeze in force. `blocks` says that it keeps its target until somebody clears it, `holder_blocks`
     that who holds its target does. `remains` counts TaskRuns and living pods of its run that is gone.
@@ -36,6 +37,7 @@ class World:
     failed_passes: int = 0
     workers: int | None = None
     run: Run | None = None
+    run_fault: str = ""
     task: TaskRun | None = None
     run_namespace: str = ""
     unstored: int = 0

@@ -12,15 +12,16 @@ import click
 import yaml
 
 from cli.access import Access, open_access
-from cli.errors import UsageError
+from cli.errors import CommandError, UsageError
 from cli.forecast import Forecast, Outcome, forecast, target_words
 from cli.freezing import frozen_now
 from cli.options import Chosen, Output, common
 from cli.plain import one_line
 from cli.plan_checks import Check, State, engine_served, run_check, server_check, surroundings_checks
 from cli.table import table
-from models.errors import Transient
+from models.errors import Permanent, Transient
 from models.execution import Execution, read_execution
+from models.freeze import Freeze
 from models.hold import Busy, Free, HoldView
 from models.instants import format_instant
 from models.keys import Key
@@ -129,14 +130,22 @@ def _accepted(access: Access, key: Key, execution: Execution, server: Check) -> 
         *surroundings_checks(access, engine),
         run_check(access, execution),
     ]
-    frozen = frozen_now(access)
-    if frozen is not None:
-        told = f"frozen by {frozen.by} since {format_instant(frozen.since)}: {frozen.reason}"
-        checks.append(Check("Freeze", State.WAIT, told))
-    else:
-        checks.append(Check("Freeze", State.OK, "nothing is frozen"))
+    freeze, frozen = _freeze(access)
     target, become = _target(access, execution, Observed(hold=Free(), frozen=frozen))
-    return Plan(key, execution.spec.target, name, (*checks, target), become)
+    if freeze.state is State.UNKNOWN and become.outcome is Outcome.STARTS:
+        become = replace(become, sentence=f"{become.sentence}, unless everything is frozen, which you may not ask")
+    return Plan(key, execution.spec.target, name, (*checks, freeze, target), become)
+
+
+def _freeze(access: Access) -> tuple[Check, Freeze | None]:
+    try:
+        frozen = frozen_now(access)
+    except (Permanent, CommandError) as refused:
+        return Check("Freeze", State.UNKNOWN, str(refused)), None
+    if frozen is None:
+        return Check("Freeze", State.OK, "nothing is frozen"), None
+    told = f"frozen by {frozen.by} since {format_instant(frozen.since)}: {frozen.reason}"
+    return Check("Freeze", State.WAIT, told), frozen
 
 
 def _target(access: Access, execution: Execution, observed: Observed) -> tuple[Check, Forecast]:
@@ -146,24 +155,38 @@ def _target(access: Access, execution: Execution, observed: Observed) -> tuple[C
     except Transient as fault:
         become = Forecast(Outcome.UNKNOWN, "it cannot be said: Redis does not answer, so nothing starts")
         return Check("Target", State.UNKNOWN, str(fault)), become
+    except Permanent as refused:
+        return _not_ours(refused)
+    try:
+        seen = _seen(access, execution, replace(observed, hold=hold))
+    except Permanent as refused:
+        return _not_ours(refused)
+    words = target_words(seen, waiting, now, access.policy)
+    state = State.OK if words == "free" else State.WAIT
+    return Check("Target", state, words), forecast(execution, seen, now, access.policy)
+
+
+def _not_ours(refused: Permanent) -> tuple[Check, Forecast]:
+    become = Forecast(Outcome.UNKNOWN, "it cannot be said: you may not see who has its target or what runs for it")
+    return Check("Target", State.UNKNOWN, str(refused)), become
+
+
+def _seen(access: Access, execution: Execution, observed: Observed) -> Observed:
+    """Add what the API server tells of the target's holder and of runs of its name."""
     runs, engine = ClusterRuns(access.cluster, access.settings.execution.namespace), execution.spec.engine
     name = run_name(execution.spec.target)
     run = runs.get(name, engine) or runs.get(name, engine.other)
     owner = access.find(run.execution_key) if run is not None and run.execution_key is not None else None
     lives = owner is not None and run is not None and owner.uid == run.execution_uid
-    seen = replace(
+    return replace(
         observed,
-        hold=hold,
-        holder=access.find(hold.holder) if isinstance(hold, Busy) else None,
+        holder=access.find(observed.hold.holder) if isinstance(observed.hold, Busy) else None,
         run=run,
         run_owner_lives=lives,
         run_owner_elsewhere=lives and owner is not None and owner.spec.target != execution.spec.target,
         remains=0 if run is not None else runs.remains(name),
         engine_available=engine_served(access, engine),
     )
-    words = target_words(seen, waiting, now, access.policy)
-    state = State.OK if words == "free" else State.WAIT
-    return Check("Target", state, words), forecast(execution, seen, now, access.policy)
 
 
 def _hold(access: Access, execution: Execution) -> tuple[HoldView, int]:

@@ -61,6 +61,9 @@ def _going(execution: Execution, world: World) -> Explanation:
     elif world.remains:
         waits = f"{world.remains} TaskRuns or pods of its run are being removed"
         step = f"`kubectl get taskruns,pods -n {world.run_namespace}`"
+    elif world.run_fault:
+        waits = f"what is left of its run {execution.status.run_name} is unknown: {world.run_fault}"
+        step = describe_run(execution, world)
     elif world.unstored:
         waits = f"{world.unstored} of its audit events are being stored, for at most 30 s after the deletion"
         step = "wait; it goes by itself"
@@ -106,6 +109,9 @@ def _freeze_words(world: World) -> str:
 def _running(execution: Execution, world: World) -> Explanation:
     status = execution.status
     since = f" for {span_words(world.now - status.started_at)}" if status.started_at else ""
+    if world.run is None and world.run_fault:
+        told = f"it has been running{since}; what its run {status.run_name} says is unknown: {world.run_fault}"
+        return Explanation(told, describe_run(execution, world))
     if world.run is None:
         return Explanation(
             f"its run {status.run_name} is gone; it fails as deleted externally as soon as a worker looks",

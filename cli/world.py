@@ -40,7 +40,16 @@ def look_around(access: Access, execution: Execution) -> World:
         frozen=_freeze(access, execution),
     )
     if execution.status.run_name:
-        runs = ClusterRuns(access.cluster, access.settings.execution.namespace)
+        world = _look_at_run(access, execution, world)
+    if world.unstored:
+        world = replace(world, datastorage_fault=datastorage_fault(access))
+    return world
+
+
+def _look_at_run(access: Access, execution: Execution, world: World) -> World:
+    """Add the run and its tasks; who may look at executions only is told so."""
+    runs = ClusterRuns(access.cluster, access.settings.execution.namespace)
+    try:
         run = runs.get(execution.status.run_name, execution.spec.engine)
         own = run is not None and run.execution_uid in ("", execution.uid)
         world = replace(world, run=run if own else None)
@@ -48,8 +57,8 @@ def look_around(access: Access, execution: Execution) -> World:
             world = replace(world, task=next((t for t in runs.task_runs(run) if t.succeeded is None), None))
         if run is None and execution.deleted_at is not None:
             world = replace(world, remains=runs.remains(execution.status.run_name))
-    if world.unstored:
-        world = replace(world, datastorage_fault=datastorage_fault(access))
+    except Permanent as refused:
+        return replace(world, run_fault=str(refused))
     return world
 
 
@@ -77,7 +86,10 @@ def _ask_about_holder(access: Access, world: World) -> World:
     """Find out whether who holds the target has ended; the instant at which its key is due is when it lets go."""
     if not isinstance(world.hold, Busy):
         return world
-    holder = access.find(world.hold.holder)
+    try:
+        holder = access.find(world.hold.holder)
+    except Permanent:  # it is in a namespace that the caller may not look into
+        return world
     if holder is None or not holder.status.phase.terminal:
         return world
     if blocks(holder.status, access.policy):
