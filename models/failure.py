@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +28,12 @@ class Refusal:
     permanent: bool = False
 
 
+_IMAGE = re.compile(
+    r"\b(ErrImagePull|ImagePullBackOff|image pull|(pull|verify|resolve)(ing)? (the )?image)\b", re.IGNORECASE
+)
+"""What admission that looks at images (signatures, digests, registries) says when it cannot have one."""
+
+
 def refusal(reason: str, message: str) -> Refusal:
     """Classify a refused creation by the API server's Status reason (Forbidden, Invalid, …) and its message."""
     if reason == "Invalid" and not any(words in message for words in _ADMISSION):
@@ -35,6 +42,8 @@ def refusal(reason: str, message: str) -> Refusal:
         return Refusal(FailureReason.RESOURCE_EXHAUSTED, "QuotaExceeded", message)
     if reason == "Forbidden":
         return Refusal(FailureReason.FORBIDDEN, "RBACDenied", message)
+    if _IMAGE.search(message):
+        return Refusal(FailureReason.IMAGE_PULL_BACK_OFF, "ImagePullFailed", message)
     return Refusal(FailureReason.UNKNOWN, "PipelineCreationFailed", message)
 
 

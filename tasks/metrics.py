@@ -80,6 +80,12 @@ class Metrics:
         self.audit_dropped = Counter(
             "audit_events_dropped_total", "Events set aside in quarantine.", audit, registry=registry
         )
+        self.audit_let_go = Counter(
+            "audit_events_unconfirmed_total",
+            "Events of deleted executions, waited for no more.",
+            audit,
+            registry=registry,
+        )
         self.audit_failed = Counter(
             "audit_batches_failed_total", "Batches that were not stored.", audit, registry=registry
         )
@@ -97,7 +103,13 @@ class Metrics:
             self.skipped.labels(reason.value)
         for refusal in sorted(_REFUSALS):
             self.retries.labels(refusal)
-        for counted in (self.audit_buffered, self.audit_written, self.audit_dropped, self.audit_failed):
+        for counted in (
+            self.audit_buffered,
+            self.audit_written,
+            self.audit_dropped,
+            self.audit_let_go,
+            self.audit_failed,
+        ):
             counted.labels(SERVICE)
         self.audit_write_time.labels(SERVICE)
 
@@ -122,6 +134,10 @@ class Metrics:
     def buffered(self, events: int) -> None:
         """Count audit events that were new to the outbox."""
         self.audit_buffered.labels(SERVICE).inc(events)
+
+    def let_go(self, events: int) -> None:
+        """Count audit events that a deleted execution does not wait for any more; they may still be stored."""
+        self.audit_let_go.labels(SERVICE).inc(events)
 
     def _count_end(self, after: Status) -> None:
         if after.phase is Phase.SKIPPED:

@@ -113,13 +113,16 @@ class Kicker(Protocol):
 
 
 class Observer(Protocol):
-    """Counts what happened: each transition that was written, each audit event that was new to the outbox."""
+    """Counts what happened: each transition that was written, each audit event that was new to the outbox or is
+    no longer waited for."""
 
     def transition(
         self, before: Execution, after: Status, now: datetime, run_ended: datetime | None = None
     ) -> None: ...
 
     def buffered(self, events: int) -> None: ...
+
+    def let_go(self, events: int) -> None: ...
 
 
 class Clock(Protocol):

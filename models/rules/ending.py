@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from models.actions import Action, EmitEvent, EventReason, WakeAt, WakeLine
 from models.duration import format_duration
 from models.execution import Execution
+from models.failure import Refusal
 from models.hold import Mine
 from models.instants import ceil_second
 from models.observed import Observed
@@ -16,6 +17,7 @@ from models.rules.cooldown import blocks, rest_until
 from models.rules.writing import run_status, touched, write
 from models.run import Ownership, Run
 from models.status import ConditionType, FactType, FailureDetails, FailureReason, Phase, Status
+from models.target import run_name
 
 LONGEST_MESSAGE = 4096
 """Characters of a text that others may have made as long as an object may be: the status has to fit beside it."""
@@ -59,11 +61,11 @@ def fail(
     if exhausted and observed.refusal is None:
         new = new.with_condition(ConditionType.RUNNING, False, "PipelineFailedToStart", details.message, now)
     if exhausted and observed.refusal is not None and status.run_name:
-        new = new.with_condition(ConditionType.CREATED, False, observed.refusal.condition_reason, details.message, now)
+        new = not_created(execution, new, observed.refusal, details.message, now, policy)
     if status.run_name:
         new = new.with_condition(ConditionType.COMPLETE, False, _complete_reason(details), details.message, now)
     elif observed.refusal is not None:
-        new = new.with_condition(ConditionType.CREATED, False, observed.refusal.condition_reason, details.message, now)
+        new = not_created(execution, new, observed.refusal, details.message, now, policy)
     else:
         new = new.with_condition(ConditionType.CREATED, False, "PipelineCreationFailed", details.message, now)
     new = new.with_fact(FactType.FAILED, attempt, now)
@@ -84,6 +86,14 @@ def repair_completion(execution: Execution, observed: Observed, now: datetime, p
     if ours is not None:
         new = replace(new, run_name=ours.name)
     return _end(execution, observed, new, now, policy)
+
+
+def not_created(
+    execution: Execution, status: Status, refused: Refusal, message: str, now: datetime, policy: Policy
+) -> Status:
+    """Say in the condition which run was refused, and why."""
+    named = f"{message} ({execution.spec.engine.kind} {run_name(execution.spec.target)} in {policy.namespace})"
+    return status.with_condition(ConditionType.CREATED, False, refused.condition_reason, named, now)
 
 
 def plain_details(reason: FailureReason, message: str, now: datetime) -> FailureDetails:

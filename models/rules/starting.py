@@ -12,7 +12,7 @@ from models.hold import Mine
 from models.instants import ceil_second, format_instant
 from models.observed import Observed
 from models.policy import Policy, backoff
-from models.rules.ending import fail
+from models.rules.ending import fail, not_created
 from models.rules.writing import run_status, touched, write
 from models.run import Ownership, Run
 from models.status import ConditionType, FactType, FailureDetails, Phase, WaitReason
@@ -101,7 +101,7 @@ def retry_later(
     if observed.refusal is None and run is not None and run.ownership(execution) is Ownership.OURS:
         new = replace(new, run_status=run_status(run))
     if observed.refusal is not None:
-        new = new.with_condition(ConditionType.CREATED, False, observed.refusal.condition_reason, message, now)
+        new = not_created(execution, new, observed.refusal, message, now, policy)
     else:
         new = new.with_condition(ConditionType.RUNNING, False, "PipelineFailedToStart", message, now)
     new = new.with_fact(FactType.RETRYING, attempt, now)

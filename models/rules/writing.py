@@ -75,7 +75,11 @@ def settle_audit(execution: Execution, status: Status, observed: Observed, now: 
     if left:
         names = ", ".join(f.type.value for f in left)
         return status.with_condition(
-            ConditionType.AUDIT, False, "AuditPending", f"not yet acknowledged by DataStorage: {names}", now
+            ConditionType.AUDIT,
+            False,
+            "AuditPending",
+            f"not acknowledged by DataStorage when this was written: {names}",
+            now,
         )
     if status.condition(ConditionType.AUDIT) is None:
         return status

@@ -6,6 +6,7 @@ Every action may be repeated by a later pass; a lost race ends this one.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -42,6 +43,8 @@ from tasks.adapters.cluster_errors import AlreadyExists, ResourceAbsent
 from tasks.passes.observe import remains
 from tasks.passes.sight import Sight
 from tasks.passes.telling import events_first, tell, words_of
+
+log = logging.getLogger(__name__)
 
 LINE_LIMIT = 1000
 """How many of a line are told of a block at once; who stands behind them learns of it by the resync."""
@@ -115,6 +118,7 @@ class Act(Sight):
             case RemoveFinalizer():
                 self.confirm_claim()
                 self.ports.executions.remove_finalizer(self.execution)
+                self._let_go()
             case _ as never:
                 assert_never(never)
 
@@ -207,6 +211,15 @@ class Act(Sight):
             # Not written by us and unknown to the outbox: its writer died before telling it, or Redis was emptied.
             for event in retold(self.execution, found, self.policy):
                 self._emit(event)
+
+    def _let_go(self) -> None:
+        """Name what a deleted execution did not wait for: it is in the outbox, unless Redis was emptied meanwhile."""
+        execution, settled = self.execution, self.observed.acknowledged | self.observed.refused_facts.keys()
+        ids = {event_id(execution.uid, f.type, f.attempt): f for f in execution.status.pending_facts}
+        left = [f"{fact.type.value}/{fact.attempt} {name}" for name, fact in ids.items() if name not in settled]
+        if left:
+            log.warning("%s: gone, DataStorage had not acknowledged: %s", execution.key, ", ".join(left))
+            self.ports.observer.let_go(len(left))
 
     def _emit(self, event: EmitEvent) -> None:
         tell(self.ports.executions, self.execution, event, self.clock.now())

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -23,6 +24,8 @@ from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
 from tasks.adapters.cluster_errors import ResourceAbsent
 from tasks.adapters.engines import ClusterRuns
+from tasks.metrics import SERVICE
+from tasks.passes.reconcile import run_pass
 from tasks.reconciling import run_key
 from tasks.upkeep import resync
 from tests.integration.passes.conftest import World
@@ -174,3 +177,19 @@ def test_it_waits_for_redis_and_goes_when_redis_is_back(world: World, redis_serv
     assert world.parts.holds.all() == []
     assert world.parts.holds.line(target, 10) == []
     assert world.parts.runs.get(run_name(target), Engine.TEKTON) is None
+
+
+def test_what_it_does_not_wait_for_is_named_and_counted(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    key = world.declare()
+    world.make_pass(key)
+    delete(world, key)
+
+    def gone() -> bool:
+        late = world.parts.queue.now() + timedelta(seconds=60)
+        run_pass(key, late, world.parts.policy, world.parts.ports, lambda: 0.0, lambda: None)
+        return world.parts.executions.get(key) is None
+
+    until(gone, 20, "it has gone, DataStorage or not")
+    assert f"{key}: gone, DataStorage had not acknowledged: workflow.started/1 " in caplog.text
+    counted = world.parts.metrics.audit_let_go.labels(SERVICE).collect()
+    assert [each.value for family in counted for each in family.samples if each.name.endswith("_total")] == [1]

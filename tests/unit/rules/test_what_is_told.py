@@ -215,3 +215,27 @@ def _acted() -> object:
     status = status_of(pass_of(running(), seen(MINE, run=failed(), task_runs=(failed_task(),))))
     assert status.failure is not None
     return status.failure
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "word"),
+    [
+        ("Forbidden", "pods is forbidden: exceeded quota: none", "QuotaExceeded"),
+        ("Forbidden", "user cannot create resource pipelineruns", "RBACDenied"),
+        (
+            "BadRequest",
+            'admission webhook "signatures" denied the request: could not resolve image x:v1',
+            "ImagePullFailed",
+        ),
+        ("InternalError", "the webhook is down", "PipelineCreationFailed"),
+    ],
+)
+def test_a_refusal_names_its_kind_and_the_run(reason: str, message: str, word: str) -> None:
+    refused = seen(MINE, refusal=refusal(reason, message))
+    for policy in (POLICY, ONE_TRY):
+        status = status_of(decide(execution(), refused, NOW, policy=policy))
+        created = status.condition(ConditionType.CREATED)
+        assert created is not None
+        assert created.reason == word
+        assert f"PipelineRun {running().run_name} in kubernaut-workflows" in created.message
+        assert message in created.message
