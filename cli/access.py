@@ -134,8 +134,7 @@ _NO_CRD = (
 def open_access(chosen: Chosen) -> Access:
     """Find out where everything is; connects to nothing yet. Raises UsageError, Misconfigured."""
     settings = config.load()
-    kubernetes = settings.kubernetes
-    kubeconfig = choose(chosen.kubeconfig or kubernetes.kubeconfig, chosen.context or kubernetes.context)
+    kubeconfig = _chosen(chosen, settings)
     if kubeconfig.stack is not None and not _says_where(settings):
         settings = config.load(_settings_of(kubeconfig), environ={})
     return Access(chosen, replace(settings, redis=_impatient(settings.redis)), kubeconfig)
@@ -150,11 +149,16 @@ def settings_in_force(chosen: Chosen, file: str = "") -> tuple[Settings, str]:
     if file or _says_where(settings):
         return settings, file
     try:
-        kubeconfig = choose(chosen.kubeconfig or settings.kubernetes.kubeconfig, chosen.context)
+        kubeconfig = _chosen(chosen, settings)
     except UsageError:
         return settings, ""
     stacks = _settings_of(kubeconfig)
     return (config.load(stacks, environ={}), stacks) if stacks else (settings, "")
+
+
+def _chosen(chosen: Chosen, settings: Settings) -> Kubeconfig:
+    kubernetes = settings.kubernetes
+    return choose(chosen.kubeconfig or kubernetes.kubeconfig, chosen.context or kubernetes.context)
 
 
 def _settings_of(kubeconfig: Kubeconfig) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ def choose(given: str, context: str) -> Kubeconfig:
     """Take the given one (option, settings or KUBECONFIG), else the running local stack's, else ~/.kube/config.
 
     Raises:
-        UsageError: a named file is missing or no YAML, or there is no such context.
+        UsageError: no named file is there, one is no YAML, or there is no such context.
     """
     stacks = [known for name in record.names() if (known := record.running(name))]
     if given:
@@ -45,24 +46,32 @@ def choose(given: str, context: str) -> Kubeconfig:
 
 
 def _described(paths: str, context: str, stack: Record | None) -> Kubeconfig:
-    documents = [_read(Path(path)) for path in paths.split(os.pathsep) if path]
+    """Join the files as kubectl does: one that is missing says nothing, and what an earlier one says counts."""
+    documents = [read for path in paths.split(os.pathsep) if path and (read := _read(Path(path))) is not None]
+    if not documents:
+        raise UsageError(
+            f"there is no kubeconfig {paths}: name one with --kubeconfig or KUBECONFIG, or start `wfe local up`"
+        )
     current = context or next((name for each in documents if (name := each.get("current-context"))), "")
-    contexts = {entry["name"]: entry.get("context") or {} for each in documents for entry in each.get("contexts") or ()}
+    contexts = _named(documents, "context")
     if context and context not in contexts:
         raise UsageError(f'context "{context}" does not exist in {paths}')
     meant = contexts.get(current, {})
-    clusters = {entry["name"]: entry.get("cluster") or {} for each in documents for entry in each.get("clusters") or ()}
-    server = clusters.get(meant.get("cluster", ""), {}).get("server") or ""
-    return Kubeconfig(paths, context, meant.get("namespace") or DEFAULT_NAMESPACE, server, stack)
+    server = _named(documents, "cluster").get(meant.get("cluster", ""), {}).get("server") or ""
+    # The client library would take the current-context of the last file.
+    return Kubeconfig(paths, current, meant.get("namespace") or DEFAULT_NAMESPACE, server, stack)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _named(documents: Sequence[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
+    entries = (entry for each in reversed(documents) for entry in each.get(f"{kind}s") or ())
+    return {entry["name"]: entry.get(kind) or {} for entry in entries}
+
+
+def _read(path: Path) -> dict[str, Any] | None:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(
-            f"there is no kubeconfig {path}: name one with --kubeconfig or KUBECONFIG, or start `wfe local up`"
-        ) from None
+        return None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UsageError(f"kubeconfig {path} cannot be read: {type(error).__name__}") from error
     if not isinstance(document, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,13 @@ import yaml
 from click.testing import CliRunner
 
 from cli import kubeconfigs
+from cli.access import open_access, settings_in_force
 from cli.errors import UsageError
+from cli.local import record
+from cli.local.request import StackRequest
 from cli.main import _COMMANDS, main, wfe
 from cli.options import Chosen, Output, common
+from devcluster.processes import identify
 
 
 @click.group()
@@ -126,3 +131,47 @@ def test_the_namespace_is_that_of_the_context(kubeconfig: Path) -> None:
     assert kubeconfigs.choose(str(kubeconfig), "").server == "https://127.0.0.1:1"
     with pytest.raises(UsageError, match='context "three"'):
         kubeconfigs.choose(str(kubeconfig), "three")
+
+
+def test_a_list_of_kubeconfigs_is_read_as_kubectl_reads_it(kubeconfig: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    contexts = [{"name": name, "context": {"cluster": "c", "namespace": "other"}} for name in ("two", "three")]
+    clusters = [{"name": "c", "cluster": {"server": "https://127.0.0.1:2"}}]
+    other.write_text(yaml.safe_dump({"current-context": "three", "contexts": contexts, "clusters": clusters}))
+    missing = str(tmp_path / "missing")
+
+    found = kubeconfigs.choose(os.pathsep.join(["", missing, str(kubeconfig), missing, str(other)]), "")
+    assert (found.context, found.namespace, found.server) == ("one", "team", "https://127.0.0.1:1")
+    both = os.pathsep.join([str(kubeconfig), str(other)])
+    assert kubeconfigs.choose(both, "two").namespace == "default"
+    assert kubeconfigs.choose(both, "three").namespace == "other"
+    with pytest.raises(UsageError, match=f"there is no kubeconfig {missing}{os.pathsep}{missing}"):
+        kubeconfigs.choose(os.pathsep.join([missing, missing]), "")
+
+
+def test_config_show_heeds_the_context_of_the_settings(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it shows is what a command works with: the stack's settings, unless there is no such context."""
+    places = record.places_of("default")
+    places.root.mkdir(parents=True)
+    places.settings.write_text("redis: {prefix: of-the-stack}")
+    record.write(
+        places,
+        record.Record(
+            request=StackRequest(),
+            ports={},
+            redis_server="",
+            kubeconfig=str(kubeconfig),
+            owned_cluster="",
+            phase=record.StackPhase.READY,
+            supervisor=identify(os.getpid()),
+        ),
+    )
+    for name in ("WFE_CONFIG", "KUBECONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WFE_KUBERNETES_CONTEXT", "two")
+    for settings in (settings_in_force(Chosen())[0], open_access(Chosen()).settings):
+        assert settings.redis.prefix == "of-the-stack"
+    monkeypatch.setenv("WFE_KUBERNETES_CONTEXT", "three")
+    with pytest.raises(UsageError, match='context "three"'):
+        open_access(Chosen())
+    assert settings_in_force(Chosen())[0].redis.prefix == "wfe"
