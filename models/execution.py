@@ -13,7 +13,7 @@ from models.instants import parse_instant, read_instant
 from models.keys import Key
 from models.names import API_VERSION, COMPONENT, FINALIZER, KIND, LABEL_CORRELATION_ID
 from models.status import Status
-from models.status_reading import read_status
+from models.status_reading import MOST_ATTEMPTS, read_status
 
 _SURELY_SMALL = 100_000
 """Characters that cannot become a megabyte, however they are escaped."""
@@ -92,7 +92,7 @@ class Execution:
     @property
     def next_attempt(self) -> int:
         """The number of the attempt under way: every recorded failure before it used up one; it never goes back."""
-        return max(self.status.failures + 1, self.status.attempt)
+        return min(max(self.status.failures + 1, self.status.attempt), MOST_ATTEMPTS)
 
     @property
     def attempt_failed(self) -> bool:

@@ -30,7 +30,7 @@ from models.status import (
 
 T = TypeVar("T", bound=StrEnum)
 
-_MOST_ATTEMPTS = 1_000_000
+MOST_ATTEMPTS = 1_000_000
 """Far above every limit of ours, far below the int32 at which the API server refuses the next one."""
 
 
@@ -164,7 +164,7 @@ def _read_clearance(document: Mapping[str, Any] | None) -> Clearance | None:
 
 def _count(value: object) -> int:
     """Read a number of attempts; one that could not be counted on and written back is brought into bounds."""
-    return min(max(value, 0), _MOST_ATTEMPTS) if isinstance(value, int) else 0
+    return min(max(value, 0), MOST_ATTEMPTS) if isinstance(value, int) else 0
 
 
 def _member(enum: type[T], value: object) -> T | None:
