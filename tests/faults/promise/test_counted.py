@@ -29,6 +29,7 @@ CLOSED = {
     "kind": {"message", "line", "hold", "run"},
     "service": {"workflowexecution-controller"},
     "resource": {"workflowexecutions", "pipelineruns", "jobs", "freeze"},
+    "tick": {"sweep", "resync"},
 }
 
 
