@@ -16,6 +16,7 @@ import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from models.keys import Key
 from models.names import API_VERSION, FINALIZER
@@ -68,17 +69,7 @@ def one(cluster: Cluster, namespace: str, runs: str, name: str) -> None:
     made = cluster.create(paths.executions(namespace), an_execution(namespace, name, "bench/floor:v1"))
     path = paths.execution(Key(namespace, name))
     cluster.merge_patch(path, {"metadata": {"finalizers": [FINALIZER], "uid": made["metadata"]["uid"]}})
-    run = {
-        "apiVersion": "tekton.dev/v1",
-        "kind": "PipelineRun",
-        "metadata": {"name": name, "namespace": runs, "labels": {"kubernaut.ai/workflow-execution": name}},
-        "spec": {
-            "pipelineRef": {"resolver": "bundles", "params": [{"name": "bundle", "value": "bench/floor:v1"}]},
-            "params": [{"name": "TARGET_RESOURCE", "value": name}],
-            "timeouts": {"pipeline": "30m0s"},
-        },
-    }
-    cluster.create(paths.pipeline_runs(runs), run)
+    cluster.create(paths.pipeline_runs(runs), plain_run(runs, name))
     cluster.merge_patch(path, {"status": RUNNING}, subresource="status")
     _tell(cluster, namespace, name, "PipelineRunCreated")
     for status, reason in PLAYED:
@@ -87,6 +78,19 @@ def one(cluster: Cluster, namespace: str, runs: str, name: str) -> None:
     cluster.merge_patch(path, {"status": COMPLETED}, subresource="status")
     _tell(cluster, namespace, name, "WorkflowCompleted")
     cluster.merge_patch(path, {"status": RECORDED}, subresource="status")
+
+
+def plain_run(namespace: str, name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "tekton.dev/v1",
+        "kind": "PipelineRun",
+        "metadata": {"name": name, "namespace": namespace, "labels": {"kubernaut.ai/workflow-execution": name}},
+        "spec": {
+            "pipelineRef": {"resolver": "bundles", "params": [{"name": "bundle", "value": "bench/floor:v1"}]},
+            "params": [{"name": "TARGET_RESOURCE", "value": name}],
+            "timeouts": {"pipeline": "30m0s"},
+        },
+    }
 
 
 def _tell(cluster: Cluster, namespace: str, name: str, reason: str) -> None:
