@@ -131,8 +131,11 @@ class Terminal:
         return [item["reason"] for item in sorted(items, key=lambda item: int(item["metadata"]["resourceVersion"]))]
 
     def story(self, name: str) -> list[dict[str, Any]]:
-        """Return the audit events of an execution once all of them are stored, oldest first."""
-        until(lambda: "audit" not in self.status(name), 30, f"the audit of {name} is stored", every=0.2)
+        """Return the audit events of an execution once all of them are stored, oldest first.
+
+        A flusher that was killed keeps others out for a minute.
+        """
+        until(lambda: "audit" not in self.status(name), 90, f"the audit of {name} is stored", every=0.2)
         events: list[dict[str, Any]] = self.read("audit", name)
         return events
 

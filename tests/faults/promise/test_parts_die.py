@@ -38,7 +38,7 @@ def test_killed_part_costs_nothing_but_time(stack: Stack, part: str) -> None:
         until(
             lambda: phases(cluster, "default", names)["Completed"] == 20, 120, f"{part} is back, all is done", every=0.5
         )
-        until(lambda: all_audited(cluster, "default", names), 60, "all is audited", every=0.5)
+        until(lambda: all_audited(cluster, "default", names), 100, "all is audited", every=0.5)
     assert runs.overlaps == []
     assert set(runs.created.values()) == {1}
     for name in names:
