@@ -7,7 +7,7 @@ than a microsecond is cut off. Writing gives whole seconds the way Go prints the
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
 
 # Nanoseconds, as exact integers: 0.1s must not become 99.999ms.
@@ -64,6 +64,11 @@ def format_duration(duration: timedelta) -> str:
     if minutes:
         return f"{sign}{minutes}m{seconds}s"
     return f"{sign}{seconds}s"
+
+
+def format_span(begin: datetime, end: datetime) -> str:
+    """Write the time between two instants; none when the clocks that said them disagree."""
+    return format_duration(max(end - begin, timedelta()))
 
 
 def _number(text: str) -> Fraction:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from models.duration import format_duration
+from models.duration import format_span
 from models.failure_classes import BEFORE_RUN, CUT_OFF, classify
 from models.failure_words import sentence
 from models.run import Run
@@ -65,7 +65,7 @@ def explain_failure(run: Run, task_runs: Sequence[TaskRun], now: datetime) -> Fa
     started = had_started(run, task_runs)
     reason = classify(run, task, step)
     ended = run.ended_at or now
-    run_time = format_duration(max(ended - run.started_at, ended - ended)) if run.started_at else ""
+    run_time = format_span(run.started_at, ended) if run.started_at else ""
     return FailureDetails(
         reason=reason,
         message=_message(run, task, step),

@@ -9,7 +9,7 @@ from models.execution import Execution
 from models.failure import Refusal
 from models.freeze import Freeze
 from models.hold import HoldView
-from models.run import Run
+from models.run import Ownership, Run
 from models.task_run import TaskRun
 
 
@@ -44,3 +44,8 @@ class Observed:
     frozen: Freeze | None = None
     engine_available: bool = True
     requester_verified: bool = False
+
+    def our_run(self, execution: Execution) -> Run | None:
+        """Return the run that has the target's name if it is this execution's."""
+        run = self.run
+        return run if run is not None and run.ownership(execution) is Ownership.OURS else None

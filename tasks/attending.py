@@ -5,21 +5,18 @@ Who restores says with `moved` that he gets on; one that hangs is no longer vouc
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from models.errors import ExecutorError
 from tasks import clock
+from tasks.repeating import repeat
 
 SIGN_OF_LIFE = 1.5
 """Four signs in the time that one counts, so that one that is late or lost costs nothing."""
 PATIENCE = 40.0
 """Above what three requests to the API server may take: who has not moved for longer hangs."""
-
-log = logging.getLogger(__name__)
 
 
 class Signs(Protocol):
@@ -62,10 +59,4 @@ class Attendance:
 
     def keep(self, stopped: Callable[[float], bool]) -> None:
         """Attend until `stopped`, which waits for so many seconds."""
-        while not stopped(SIGN_OF_LIFE):
-            try:
-                self.attend()
-            except ExecutorError as fault:
-                log.warning("restoration not attended: %s", fault)
-            except Exception:
-                log.exception("restoration not attended")
+        repeat(self.attend, SIGN_OF_LIFE, stopped, "restoration not attended")

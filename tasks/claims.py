@@ -7,18 +7,16 @@ longer here than in Redis: a process that was paused sees that it was. Seconds.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from models.errors import Conflict, ExecutorError
+from models.errors import Conflict
 from models.keys import Key
 from tasks import clock
 from tasks.redis_scripts.queue import Busy, Claim, NotDue
-
-log = logging.getLogger(__name__)
+from tasks.repeating import repeat
 
 RENEWALS = 4
 """Signs of life in the time of one claim, so that one that is late or lost costs nothing."""
@@ -81,13 +79,7 @@ class Claims:
 
     def keep(self, stopped: Callable[[float], bool]) -> None:
         """Renew until `stopped`, which waits for so many seconds. An absent Redis is asked again and again."""
-        while not stopped(self._lasts / RENEWALS):
-            try:
-                self.renew()
-            except ExecutorError as fault:
-                log.warning("claims not renewed: %s", fault)
-            except Exception:
-                log.exception("claims not renewed")
+        repeat(self.renew, self._lasts / RENEWALS, stopped, "claims not renewed")
 
     def _renew(self, queue: Renewer, claims: Sequence[Claim]) -> bool:
         """Return whether all of them are still ours."""

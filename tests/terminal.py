@@ -100,6 +100,11 @@ class Terminal:
         label = "kubernaut.ai/workflow-execution"
         return [run for run in self.runs() if run["metadata"]["labels"].get(label) == name]
 
+    def clear(self, deleted_within: int, gone_within: float) -> None:
+        """Delete every execution, and wait until their runs are gone: deletion has to work anyhow. Seconds."""
+        self.kubectl("delete", "wfe", "--all", "-A", f"--timeout={deleted_within}s")
+        until(lambda: self.runs() == [], gone_within, "all runs are gone", every=0.2)
+
     def status(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.kubectl("get", "wfe", name, "-o", "json"))
         status: dict[str, Any] = found.get("status") or {}

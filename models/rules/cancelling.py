@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from models.actions import Action, CancelRun, DeleteRun, EmitEvent, EventReason, TakeTarget, WakeAt
-from models.duration import format_duration
+from models.duration import format_span
 from models.execution import Engine, Execution
 from models.failure import had_started
 from models.hold import Free, Mine
@@ -21,7 +21,7 @@ from models.rules.asking import asked, request
 from models.rules.ending import complete, fail
 from models.rules.starting import start
 from models.rules.writing import keep, touched, write
-from models.run import Ownership, Run
+from models.run import Run
 from models.status import FactType, FailureDetails, FailureReason, Request
 
 HOLD_WAIT = timedelta(seconds=2)
@@ -38,7 +38,7 @@ def cancel_asked(execution: Execution) -> bool:
 
 def cancel_before_start(execution: Execution, observed: Observed, now: datetime, policy: Policy) -> tuple[Action, ...]:
     """End an execution in line, or one that has its target and no run; a run that a pass left behind is taken first."""
-    run = _our_run(execution, observed)
+    run = observed.our_run(execution)
     if run is not None:
         return _take_first(execution, observed, run, now)
     return _end(execution, observed, None, now, policy)
@@ -48,7 +48,7 @@ def cancel_between_attempts(
     execution: Execution, observed: Observed, now: datetime, policy: Policy
 ) -> tuple[Action, ...]:
     """End an execution that waits for its next attempt; the run that was refused rests with it."""
-    run = _our_run(execution, observed)
+    run = observed.our_run(execution)
     if run is not None and run.attempt >= execution.next_attempt:
         return _take_first(execution, observed, run, now)
     return _end(execution, observed, None, now, policy)
@@ -56,7 +56,7 @@ def cancel_between_attempts(
 
 def cancel_running(execution: Execution, observed: Observed, now: datetime, policy: Policy) -> tuple[Action, ...]:
     """Record the ask, have the run end gently, delete it when it does not, then end."""
-    run, asked_for = _our_run(execution, observed), execution.status.cancellation
+    run, asked_for = observed.our_run(execution), execution.status.cancellation
     if run is not None and run.succeeded is True:
         return complete(execution, observed, run, now, policy)
     if run is None or run.succeeded is False:
@@ -115,7 +115,7 @@ def _details(recorded: Execution, observed: Observed, run: Run | None, now: date
         failed_at=now,
         summary=f"The execution was {message}"[:1024],
         started=_started(recorded, observed, run),
-        run_time=format_duration(max(now - run.started_at, now - now)) if run is not None and run.started_at else "",
+        run_time=format_span(run.started_at, now) if run is not None and run.started_at else "",
     )
 
 
@@ -149,8 +149,3 @@ def _message(by: Request) -> str:
 def _request_of(recorded: Execution) -> Request:
     assert recorded.status.cancellation is not None
     return recorded.status.cancellation
-
-
-def _our_run(execution: Execution, observed: Observed) -> Run | None:
-    run = observed.run
-    return run if run is not None and run.ownership(execution) is Ownership.OURS else None

@@ -15,7 +15,7 @@ from models.observed import Observed
 from models.policy import Policy
 from models.rules.cooldown import blocks, rest_until
 from models.rules.writing import run_status, touched, write
-from models.run import Ownership, Run
+from models.run import Run
 from models.status import ConditionType, FactType, FailureDetails, FailureReason, Phase, Status
 from models.target import run_name
 
@@ -43,7 +43,7 @@ def fail(
     exhausted: bool = False,
 ) -> tuple[Action, ...]:
     """Any phase that has not ended → Failed."""
-    status, run = execution.status, _our_run(execution, observed) if execution.status.run_name else None
+    status, run = execution.status, observed.our_run(execution) if execution.status.run_name else None
     # Between two attempts the run that stands there ended long ago.
     new = ended(execution, Phase.FAILED, _end_of(None if execution.attempt_failed else run, now))
     # Without a run the attempt under way is lost, not one that failed before it: there is nothing to rest from.
@@ -58,15 +58,13 @@ def fail(
         next_allowed=None,
         fence=observed.hold.fence if exhausted and isinstance(observed.hold, Mine) else status.fence,
     )
-    if exhausted and observed.refusal is None:
-        new = new.with_condition(ConditionType.RUNNING, False, "PipelineFailedToStart", details.message, now)
-    if exhausted and observed.refusal is not None and status.run_name:
+    if observed.refusal is not None and (exhausted or not status.run_name):
         new = not_created(execution, new, observed.refusal, details.message, now, policy)
+    elif exhausted:
+        new = new.with_condition(ConditionType.RUNNING, False, "PipelineFailedToStart", details.message, now)
     if status.run_name:
         new = new.with_condition(ConditionType.COMPLETE, False, _complete_reason(details), details.message, now)
-    elif observed.refusal is not None:
-        new = not_created(execution, new, observed.refusal, details.message, now, policy)
-    else:
+    elif observed.refusal is None:
         new = new.with_condition(ConditionType.CREATED, False, "PipelineCreationFailed", details.message, now)
     new = new.with_fact(FactType.FAILED, attempt, now)
     events = [EmitEvent(EventReason.FAILED, f"{details.reason.value}: {details.summary}", attempt)]
@@ -81,7 +79,7 @@ def repair_completion(execution: Execution, observed: Observed, now: datetime, p
 
     A run of ours that no status tells of was created while the phase was forced: it opens a cooldown as any other.
     """
-    ours = _our_run(execution, observed)
+    ours = observed.our_run(execution)
     new = ended(execution, execution.status.phase, _end_of(ours, now))
     if ours is not None:
         new = replace(new, run_name=ours.name)
@@ -100,11 +98,6 @@ def plain_details(reason: FailureReason, message: str, now: datetime) -> Failure
     """Return failure details that consist of one sentence, for an end without a failed task."""
     message = message[:LONGEST_MESSAGE]
     return FailureDetails(reason=reason, message=message, failed_at=now, summary=message, started=False)
-
-
-def _our_run(execution: Execution, observed: Observed) -> Run | None:
-    run = observed.run
-    return run if run is not None and run.ownership(execution) is Ownership.OURS else None
 
 
 def _end_of(run: Run | None, now: datetime) -> datetime:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import assert_never
 
 from models.actions import Action, AddFinalizer, CancelRun, TakeTarget, WakeAt
-from models.duration import format_duration
+from models.duration import format_span
 from models.execution import Execution
 from models.failure import explain_failure
 from models.hold import Busy, Free, GateClosed, Mine
@@ -19,7 +19,7 @@ from models.rules.cancelling import cancel_asked, cancel_between_attempts, cance
 from models.rules.ending import complete, fail, plain_details
 from models.rules.starting import POD_LOOK, creation_refused, look_for_pod, retry_later
 from models.rules.writing import facts, run_status, touched, write
-from models.run import Ownership, Run
+from models.run import Run
 from models.status import FailureReason
 from models.validation import too_large
 
@@ -41,13 +41,12 @@ def follow(
         return _try_again(execution, observed, now, policy, jitter)
     if execution.status.cancellation is not None:
         return cancel_running(execution, observed, now, policy)
-    run = observed.run
-    if run is None or run.ownership(execution) is not Ownership.OURS:
+    run = observed.our_run(execution)
+    if run is None:
         message = f"{execution.spec.engine.kind} {execution.status.run_name} was deleted externally"
         details = plain_details(FailureReason.UNKNOWN, message, now)
         if execution.status.started_at is not None:
-            ran = max(now - execution.status.started_at, now - now)
-            details = replace(details, run_time=format_duration(ran))
+            details = replace(details, run_time=format_span(execution.status.started_at, now))
         return fail(execution, observed, details, now, policy)
     match run.succeeded:
         case None if cancelled:

@@ -24,7 +24,6 @@ from models.policy import Policy
 from models.rules.begin import DELETION_WAIT, GATE_WAIT, REMAINS_WAIT
 from models.rules.cooldown import blocks
 from models.rules.lifting import clear_by_deletion, lift
-from models.rules.rest import our_run
 
 AUDIT_GRACE = timedelta(seconds=30)
 AUDIT_LOOK = timedelta(seconds=1)
@@ -39,7 +38,7 @@ def leave(
     if blocks(execution.status, policy):
         # Who asked for it and was faster than this pass is named; else nobody knows who deleted it.
         return lift(execution, observed, now, policy) or clear_by_deletion(execution, observed, now)
-    run = our_run(execution, observed)
+    run = observed.our_run(execution)
     if run is not None:
         return (WakeAt(now + DELETION_WAIT),) if run.deleting else (DeleteRun(run.uid),)
     match observed.hold:

@@ -24,7 +24,7 @@ from models.rules.cooldown import blocks, rest_until
 from models.rules.ending import repair_completion
 from models.rules.lifting import lift
 from models.rules.writing import keep
-from models.run import Ownership, Run
+from models.run import Run
 
 
 def rest(execution: Execution, observed: Observed, now: datetime, policy: Policy) -> tuple[Action, ...]:
@@ -51,7 +51,7 @@ def rest(execution: Execution, observed: Observed, now: datetime, policy: Policy
         return (TakeTarget(),)
     if until is not None and resting:
         return keep(execution, observed, now, WakeAt(until))
-    run = our_run(execution, observed)
+    run = observed.our_run(execution)
     if run is not None and not run.deleting:
         return (DeleteRun(run.uid),)
     if blocking:
@@ -77,11 +77,3 @@ def _free_target(execution: Execution, observed: Observed, run: Run | None, now:
 def _out_of_line(hold: HoldView) -> tuple[Action, ...]:
     in_line = isinstance(hold, Free) or (isinstance(hold, Busy) and hold.position > 0)
     return (LeaveLine(),) if in_line else ()
-
-
-def our_run(execution: Execution, observed: Observed) -> Run | None:
-    """Return the run under our name if it is ours to delete."""
-    run = observed.run
-    if run is None or run.ownership(execution) is not Ownership.OURS:
-        return None
-    return run

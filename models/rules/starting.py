@@ -14,7 +14,7 @@ from models.observed import Observed
 from models.policy import Policy, backoff
 from models.rules.ending import fail, not_created
 from models.rules.writing import run_status, touched, write
-from models.run import Ownership, Run
+from models.run import Run
 from models.status import ConditionType, FactType, FailureDetails, Phase, WaitReason
 
 POD_LOOK, POD_LOOK_MAX = timedelta(seconds=5), timedelta(seconds=60)
@@ -97,8 +97,8 @@ def retry_later(
         fence=observed.hold.fence if isinstance(observed.hold, Mine) else execution.status.fence,
     )
     new = new.without_condition(ConditionType.LOCKED)
-    run = observed.run
-    if observed.refusal is None and run is not None and run.ownership(execution) is Ownership.OURS:
+    run = observed.our_run(execution)
+    if observed.refusal is None and run is not None:
         new = replace(new, run_status=run_status(run))
     if observed.refusal is not None:
         new = not_created(execution, new, observed.refusal, message, now, policy)

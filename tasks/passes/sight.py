@@ -14,7 +14,7 @@ from models.execution import Engine, Execution
 from models.hold import Busy, HoldView, Mine, Owner
 from models.observed import Observed
 from models.policy import Policy
-from models.run import Ownership, Run
+from models.run import Run
 from models.target import run_name
 from tasks.passes.ahead import OtherKind
 from tasks.passes.observe import elsewhere, look_behind, owner_of, remains
@@ -96,6 +96,5 @@ class Sight:
 
     def _run_ended(self, before: Execution) -> datetime | None:
         """Return when the run ended whose end was just written; one refused before an earlier wait is not that."""
-        run = self.observed.run
-        ours = run is not None and run.ownership(before) is Ownership.OURS and not before.attempt_failed
-        return run.ended_at if run is not None and ours else None
+        run = self.observed.our_run(before)
+        return run.ended_at if run is not None and not before.attempt_failed else None

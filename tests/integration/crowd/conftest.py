@@ -11,7 +11,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from cli.local import Stack
 from tests.stack_plugin import StackFactory
 from tests.terminal import Terminal, sit_down
-from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +27,7 @@ def terminal(stack: Stack) -> Terminal:
 def clean(terminal: Terminal) -> Iterator[None]:
     """Leave no execution of a test behind."""
     yield
-    terminal.kubectl("delete", "wfe", "--all", "-A", "--timeout=80s")
-    until(lambda: terminal.runs() == [], 60, "all runs are gone", every=0.2)
+    terminal.clear(80, 60)
 
 
 def passes(stack: Stack) -> int:

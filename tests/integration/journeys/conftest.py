@@ -9,7 +9,6 @@ import pytest
 from cli.local import Stack
 from tests.stack_plugin import StackFactory
 from tests.terminal import Terminal, sit_down
-from tests.waiting import until
 
 SETTINGS = {
     "execution.cooldown_period": "10s",
@@ -34,5 +33,4 @@ def terminal(stack: Stack) -> Terminal:
 def clean(terminal: Terminal) -> Iterator[None]:
     """Leave no execution of a test behind: deletion has to work anyhow."""
     yield
-    terminal.kubectl("delete", "wfe", "--all", "-A", "--timeout=60s")
-    until(lambda: terminal.runs() == [], 30, "all runs are gone", every=0.2)
+    terminal.clear(60, 30)
