@@ -5,14 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from datastorage.problems import MEDIA_TYPE, TITLES, TYPE_BASE
-from datastorage.query import DEFAULT_LIMIT, FILTERS, LARGEST_LIMIT
+from datastorage.query import AGO, DEFAULT_LIMIT, FILTERS, LARGEST_LIMIT
 from models.audit_fields import BATCH_SIZE, FIELDS, LARGEST_INTEGER, Field, Kind
+from models.audit_values import UUID_FORM
 from models.audit_verify import FaultKind
 
 _AUDIT = "/api/v1/audit"
 _EVENTS = f"{_AUDIT}/events"
 _MOMENT = "An RFC 3339 date-time, YYYY-MM-DD (its first instant, UTC), or how long ago, such as 24h or 7d. Inclusive."
-_HASH = {"type": "string", "pattern": "^[0-9a-f]+$"}
+_HASH = {"type": "string", "pattern": "^([0-9a-f]{2})+$"}
+_DIGEST = {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}
+_STORABLE = "^[^\\u0000]*$"
+_FILTER = {"type": "string", "minLength": 1, "pattern": _STORABLE}
+_SPAN = {
+    "anyOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "string", "format": "date"},
+        {"type": "string", "pattern": f"^({AGO})$"},
+    ]
+}
 _STORED = {
     "recorded_at": {"type": "string", "format": "date-time", "description": "When it was stored."},
     "chain_position": {"type": "integer", "minimum": 1, "description": "Its place in the chain of its correlation_id."},
@@ -77,7 +88,8 @@ def _verify() -> dict[str, Any]:
         "maxLength": 255,
         "description": "One chain; absent: everything.",
     }
-    known = _object(number={"type": "integer", "minimum": 1, "maximum": LARGEST_INTEGER}, hash=_HASH)
+    known = _object(number={"type": "integer", "minimum": 1, "maximum": LARGEST_INTEGER}, hash=_DIGEST)
+    known["type"] = ["object", "null"]
     about = "A checkpoint seen before, which must still be there."
     body = {"type": "object", "properties": {"correlation_id": chain, "checkpoint": {**known, "description": about}}}
     answers = {"200": _json("What was found.", _ref("Verification")), **_problems(400, 413, 500, 503)}
@@ -97,7 +109,7 @@ def _checkpoint() -> dict[str, Any]:
 def _export() -> dict[str, Any]:
     lines = {"description": "JSON Lines; the last holds manifest and signature.", "content": {}}
     lines["content"] = {"application/jsonl": {"schema": {"type": "string"}}}
-    moments = [_parameter(name, {"type": "string"}, _MOMENT) for name in ("since", "until")]
+    moments = [_parameter(name, _SPAN, _MOMENT) for name in ("since", "until")]
     summary = "Export whole chains, each with an event stored in the span."
     answers = {"200": lines, **_problems(400, 500, 503)}
     return _operation("export", summary, answers) | {"parameters": moments}
@@ -105,18 +117,19 @@ def _export() -> dict[str, Any]:
 
 def _parameters() -> list[dict[str, Any]]:
     parameters = [
-        _parameter(name, {"type": "string", "enum": list(allowed)} if allowed else {"type": "string", "minLength": 1})
+        _parameter(name, {"type": "string", "enum": list(allowed)} if allowed else {**_FILTER})
         for name, allowed in FILTERS.items()
     ]
-    parameters += [_parameter(name, {"type": "string"}, _MOMENT) for name in ("since", "until")]
+    parameters += [_parameter(name, _SPAN, _MOMENT) for name in ("since", "until")]
     limit = {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "default": DEFAULT_LIMIT}
     offset = {"type": "integer", "minimum": 0, "maximum": LARGEST_INTEGER, "default": 0}
-    cursor = _parameter("cursor", {"type": "string"}, "The next_cursor of the page before; instead of offset.")
+    token = {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}
+    cursor = _parameter("cursor", token, "The next_cursor of the page before; instead of offset.")
     return [*parameters, _parameter("limit", limit), _parameter("offset", offset), cursor]
 
 
 def _parameter(name: str, schema: dict[str, Any], about: str = "Exact match.") -> dict[str, Any]:
-    described = {} if schema["type"] == "integer" else {"description": about}
+    described = {} if schema.get("type") == "integer" else {"description": about}
     return {"name": name, "in": "query", "required": False, **described, "schema": schema}
 
 
@@ -259,12 +272,14 @@ def _property(field: Field, *, stored: bool = False) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": kind if always else [kind, "null"], "description": field.about}
     if field.kind in (Kind.UUID, Kind.INSTANT):
         schema["format"] = field.kind.value
+    if field.kind is Kind.UUID:
+        schema["pattern"] = f"^{UUID_FORM}$"
     if field.kind is Kind.INTEGER:
         schema |= {"minimum": 0, "maximum": LARGEST_INTEGER}
     if field.allowed:
         schema["enum"] = list(field.allowed)
     elif field.longest:
-        schema |= {"minLength": field.shortest, "maxLength": field.longest}
+        schema |= {"minLength": field.shortest, "maxLength": field.longest, "pattern": _STORABLE}
     if field.default is not None and not stored:
         schema["description"] += f" Default: {field.default}."
     return schema

@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 
 from datastorage.database_errors import describe, is_unavailable
 
@@ -90,7 +91,9 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
-        return respond(Problem(slug, error.status_code, str(error.detail), headers=error.headers), request)
+        # The router names the methods of the first route of a path alone.
+        headers = {"Allow": _allowed(app, request)} if error.status_code == 405 else error.headers
+        return respond(Problem(slug, error.status_code, str(error.detail), headers=headers), request)
 
     @app.exception_handler(ClientDisconnect)
     async def _gone(request: Request, _error: ClientDisconnect) -> Response:
@@ -99,3 +102,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, _error: Exception) -> Response:
         return respond(Problem("internal-error", 500, "the log has the reason"), request)
+
+
+def _allowed(app: FastAPI, request: Request) -> str:
+    methods = [route.methods for route in app.routes if isinstance(route, Route) and route.path == request.url.path]
+    return ", ".join(sorted(set().union(*(found or () for found in methods))))

@@ -95,6 +95,8 @@ def _correlation_id(value: object) -> str:
 def _known(value: object) -> Known:
     if isinstance(value, Mapping):
         number, digest = value.get("number"), value.get("hash")
+        if isinstance(number, float) and number.is_integer():
+            number = int(number)  # JSON Schema: 5.0 is an integer
         if type(number) is int and 1 <= number <= LARGEST_INTEGER and isinstance(digest, str) and len(digest) == 64:
             try:
                 return Known(number, bytes.fromhex(digest))

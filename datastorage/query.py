@@ -23,7 +23,8 @@ FILTERS: dict[str, tuple[str, ...]] = {
     "severity": (),
     "correlation_id": (),
 }
-_AGO = re.compile(r"([0-9]{1,9})([smhd])")
+AGO = "[0-9]{1,9}[sm]|[0-9]{1,6}h|[0-9]{1,5}d"  # what lies in the years that there are
+_AGO = re.compile(AGO)
 _AGO_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # A plus sign that was not percent-encoded arrives as a space.
@@ -118,8 +119,8 @@ def _cursor(text: str) -> Cursor:
 
 def _instant(text: str, now: datetime) -> datetime:
     try:
-        if match := _AGO.fullmatch(text):
-            return now - timedelta(**{_AGO_UNITS[match[2]]: int(match[1])})
+        if _AGO.fullmatch(text):
+            return now - timedelta(**{_AGO_UNITS[text[-1]]: int(text[:-1])})
         if _DAY.fullmatch(text):
             return datetime.fromisoformat(text).replace(tzinfo=UTC)
         return parse_rfc3339(_LOST_PLUS.sub(r"+\1", text))
