@@ -134,7 +134,7 @@ def _event_data(execution: Execution, fact: Fact) -> dict[str, Any]:
         fields |= {
             "pipelinerun_name": status.run_name or None,
             "started_at": format_instant(status.started_at) if status.started_at else None,
-            "completed_at": format_instant(fact.at),
+            "completed_at": format_instant(status.completed_at or fact.at),
             "duration": status.duration or None,
         }
     if fact.type is FactType.FAILED and status.failure is not None:

@@ -115,12 +115,12 @@ def read_execution(document: Mapping[str, Any]) -> Execution:
         annotations=metadata.get("annotations") or {},
         spec=_read_spec(document.get("spec") or {}),
         status=read_status(document.get("status") or {}),
-        cleared_by_hand=_managed_by_others(metadata, "f:status", "f:blockClearance", "f:clearMethod"),
+        cleared_by_hand=_managed_by_others(metadata, "f:status", "f:blockClearance"),
     )
 
 
 def _managed_by_others(metadata: Mapping[str, Any], *field: str) -> bool:
-    """Say whether the API server recorded somebody's write of a field, and none of ours (metadata.managedFields)."""
+    """Say whether the API server recorded somebody's write in a field, and none of ours (metadata.managedFields)."""
     managers = set()
     for entry in metadata.get("managedFields") or ():
         fields: Any = entry.get("fieldsV1")

@@ -1,10 +1,12 @@
 """The Celery app: a message is a hint, Kubernetes status is the truth.
 
 Threads pool: one process, one Prometheus registry, no fork; every HTTP call has a timeout because a thread cannot be
-killed. No result backend, JSON only, arguments are keys. Run it with `celery -A tasks worker`.
+killed. No result backend, JSON only, arguments are keys. Run it with `celery -A tasks worker [--config FILE]`.
 """
 
 from __future__ import annotations
+
+import sys
 
 from celery import Celery
 from kombu.entity import Queue
@@ -13,6 +15,7 @@ from beat_schedule import SCHEDULE
 from models.settings import Settings
 from tasks.config import load_or_exit
 from tasks.liveness import HeartbeatFile
+from tasks.options import given_config, offer_config
 
 EVENTS, TIMERS, RESYNC, AUDIT = "events", "timers", "resync", "audit"
 RECONCILE, WAKE = "workflowexecution.reconcile", "workflowexecution.wake"
@@ -58,6 +61,7 @@ def build_app(settings: Settings) -> Celery:
         wfe=settings,
     )
     celery.steps["consumer"].add(HeartbeatFile)
+    offer_config(celery)
     return celery
 
 
@@ -74,4 +78,4 @@ def _transport(settings: Settings) -> dict[str, object]:
     }
 
 
-app = build_app(load_or_exit())
+app = build_app(load_or_exit(given_config(sys.argv)))

@@ -43,13 +43,16 @@ def clear_by_deletion(execution: Execution, observed: Observed, now: datetime) -
 
 
 def _written_by_hand(execution: Execution) -> bool:
-    """Say whether a clearance came through the status and has not been told yet; ours of that kind are marked."""
+    """Say whether a clearance came through the status and has not been told yet.
+
+    Those that we tell have an instant, and are marked where nobody vouched; of one that merely looks like that the API
+    server knows who wrote it.
+    """
     clearance = execution.status.clearance
     if clearance is None:
         return False
-    if clearance.method is ClearMethod.ANNOTATION:
-        return execution.cleared_by_hand
-    return not (clearance.by.startswith(UNVERIFIED) and clearance.at is not None)
+    marked = clearance.by.startswith(UNVERIFIED) and clearance.at is not None
+    return execution.cleared_by_hand if clearance.method is ClearMethod.ANNOTATION or marked else True
 
 
 def _adopt_clearance(execution: Execution, observed: Observed, now: datetime) -> tuple[Action, ...]:
@@ -57,6 +60,9 @@ def _adopt_clearance(execution: Execution, observed: Observed, now: datetime) ->
     assert clearance is not None
     method = ClearMethod.STATUS_FIELD if clearance.method is ClearMethod.ANNOTATION else clearance.method
     told = replace(clearance, at=clearance.at or now, by=unverified(clearance.by[:253]), method=method)
+    if told == clearance:
+        # What does not change stays its author's at the API server, and would be told by each pass.
+        told = replace(told, at=now)
     return _clear(execution, observed, told, now)
 
 

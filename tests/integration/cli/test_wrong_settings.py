@@ -50,6 +50,20 @@ def test_part_of_the_executor(tmp_path: Path, process: str, variable: str, value
     assert allowed in said
 
 
+@pytest.mark.parametrize("process", ["watcher", "worker", "beat"])
+def test_config_file_on_the_command_line_wins(tmp_path: Path, process: str) -> None:
+    command, absent = PROCESSES[process], str(tmp_path / "absent.yaml")
+    (tmp_path / "given.yaml").write_text("audit: {batch_size: 501}\n")
+    code, said = start((*command, "--config", "given.yaml"), tmp_path, WFE_CONFIG=absent)
+    assert (code, said.count("\n")) == (2, 0), said
+    assert "audit.batch_size=501" in said
+    code, said = start((*command, f"--config={absent}"), tmp_path, WFE_CONFIG="given.yaml")
+    assert (code, said.count("\n")) == (2, 0), said
+    assert f"--config={absent}: allowed is a readable YAML file" in said
+    code, said = start((*command, "--help"), tmp_path)
+    assert (code, "--config FILE" in said) == (0, True), said
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "key", "allowed"),
     [

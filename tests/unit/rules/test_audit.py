@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from models.audit import event_id, pending_events
 from models.decide import decide
+from models.instants import format_instant
 from models.status import Fact, FactType, Phase
 from tests.unit.rules.builders import MINE, NOW, POLICY, UID, ended, execution, running, seen, status_of, succeeded
 
@@ -26,11 +27,14 @@ def test_a_start_tells_the_same_after_the_end() -> None:
 
 def test_end_tells_the_end() -> None:
     status = replace(ended(), duration="6s", pending_facts=(Fact(FactType.COMPLETED, 2, NOW),))
+    assert status.completed_at is not None
     body = json.loads(pending_events(execution(status))[0].encoded())
     assert body["event_id"] == event_id(UID, FactType.COMPLETED, 2)
     assert (body["event_action"], body["event_outcome"]) == ("completed", "success")
     assert body["event_data"]["attempt"] == 2
     assert body["event_data"]["duration"] == "6s"
+    assert body["event_timestamp"] == format_instant(NOW)
+    assert body["event_data"]["completed_at"] == format_instant(status.completed_at)
     assert body["correlation_id"] == "again"
 
 

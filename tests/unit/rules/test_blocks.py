@@ -185,8 +185,28 @@ def test_clearance_written_by_hand_as_if_by_annotation_is_told_as_what_it_is() -
     assert status.clearance == replace(by_hand, by="unverified:bob", method=ClearMethod.STATUS_FIELD)
     assert [fact.type for fact in status.pending_facts] == [FactType.BLOCK_CLEARED]
     assert events_of(actions) == [EventReason.BLOCK_CLEARED]
-    again = decide(execution(status, cleared_by_hand=True), seen(MINE), NOW, policy=POLICY)
+    again = decide(execution(status), seen(MINE), NOW, policy=POLICY)
     assert EventReason.BLOCK_CLEARED not in events_of(again)
+
+
+def test_clearance_written_by_hand_that_looks_like_ours_is_told_once() -> None:
+    looks_told = Clearance(at=NOW - timedelta(minutes=1), by="unverified:bob", reason="by hand", method=ClearMethod.STATUS_FIELD)
+    cleared = replace(BLOCKING, clearance=looks_told)
+    ours = decide(execution(cleared), seen(MINE), NOW, policy=POLICY)
+    assert EventReason.BLOCK_CLEARED not in events_of(ours)
+    actions = decide(execution(cleared, cleared_by_hand=True), seen(MINE), NOW, policy=POLICY)
+    status = status_of(actions)
+    # The instant changes, so that the API server records the clearance as written by us.
+    assert status.clearance == replace(looks_told, at=NOW)
+    assert [fact.type for fact in status.pending_facts] == [FactType.BLOCK_CLEARED]
+    assert events_of(actions) == [EventReason.BLOCK_CLEARED]
+    assert WakeLine(everyone=True) in actions
+
+
+@pytest.mark.parametrize("status", [BLOCKING, ended()])
+def test_unlock_tells_the_whole_line_of_a_block_and_else_the_first(status: Status) -> None:
+    actions = decide(asked(status, ASK_UNLOCK), seen(MINE, run=succeeded()), NOW, policy=POLICY)
+    assert [a.everyone for a in actions if isinstance(a, WakeLine)] == [status is BLOCKING]
 
 
 @pytest.mark.parametrize("status", [BLOCKING, ended()])

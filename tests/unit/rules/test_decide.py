@@ -28,8 +28,9 @@ from models.decide import decide
 from models.execution import Engine
 from models.failure import refusal
 from models.hold import Busy, Free, GateClosed, HoldView
+from models.instants import format_instant
 from models.run import Run
-from models.status import ConditionType, Fact, FactType, FailureReason, Phase, Status, WaitReason
+from models.status import ConditionType, Fact, FactType, FailureReason, Phase, RunStatus, Status, WaitReason
 from models.target import run_name
 from tests.unit.rules.builders import (
     BUSY,
@@ -82,6 +83,13 @@ def test_created_run_makes_it_running() -> None:
     assert (audit.status, audit.reason) == (False, "AuditPending")
     assert events_of(actions) == [EventReason.RUN_CREATED]
     assert WakeLine() in actions
+
+
+def test_start_records_what_the_run_says_of_itself() -> None:
+    assert status_of(decide(execution(), seen(MINE, run=run()), NOW, policy=POLICY)).run_status == RunStatus("Unknown")
+    going = run(reason="Running", message="Tasks Completed: 1 (Failed: 0, Cancelled 0), Skipped: 0", total_tasks=3)
+    status = status_of(decide(execution(), seen(MINE, run=going), NOW, policy=POLICY))
+    assert status.run_status == RunStatus("Unknown", "Running", going.message, completed_tasks=1, total_tasks=3)
 
 
 @pytest.mark.parametrize(
@@ -342,6 +350,11 @@ def test_run_refused_by_tekton_is_retried_in_running() -> None:
     assert condition is not None
     assert (condition.status, condition.reason) == (False, "PipelineFailedToStart")
     assert status.next_allowed is not None
+    assert condition.message == (
+        f"attempt 1 failed before any task ran, next not before {format_instant(status.next_allowed)}: "
+        "CouldntGetPipeline: manifest unknown"
+    )
+    assert status.run_status == RunStatus("False", "CouldntGetPipeline", "manifest unknown")
     told = replace(status, pending_facts=())
     assert decide(execution(told), observed, NOW, policy=POLICY) == (WakeAt(status.next_allowed),)
     due = status.next_allowed

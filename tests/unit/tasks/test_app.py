@@ -11,6 +11,7 @@ from beat_schedule import SCHEDULE
 from models.errors import Misconfigured
 from models.settings import parse_settings
 from tasks.app import EVENTS, RESYNC, TIMERS, build_app
+from tasks.options import given_config
 
 PASSWORD = "correct-horse"
 
@@ -67,3 +68,25 @@ def test_password_of_redis_shows_nowhere_but_in_the_url_that_connects() -> None:
     celery = app()
     assert PASSWORD not in repr(celery.conf.wfe)
     assert PASSWORD not in celery.connection_for_write().as_uri()
+
+
+def test_task_events_are_on_and_a_setting_turns_them_off() -> None:
+    assert app().conf.worker_send_task_events is True
+    assert app(celery={"task_events": False}).conf.worker_send_task_events is False
+
+
+@pytest.mark.parametrize(
+    ("words", "config"),
+    [
+        (("/venv/bin/celery", "-A", "tasks", "worker", "--config", "a.yaml"), "a.yaml"),
+        (("/lib/celery/__main__.py", "-A", "tasks", "beat", "-l", "INFO", "--config=b.yaml"), "b.yaml"),
+        (("celery", "-A", "tasks", "worker", "--config", "a.yaml", "--config", "c.yaml"), "c.yaml"),
+        (("celery", "-A", "tasks", "--config", "module", "worker"), None),
+        (("celery", "-A", "tasks", "worker", "--config", "--loglevel"), None),
+        (("celery", "-A", "tasks", "flower", "--config", "x"), None),
+        (("pytest", "worker", "--config", "x"), None),
+        (("celery",), None),
+    ],
+)
+def test_config_file_is_found_in_the_words_of_a_celery_command(words: tuple[str, ...], config: str | None) -> None:
+    assert given_config(words) == config
