@@ -10,7 +10,7 @@ from cli.ended import ended
 from cli.explanation import Explanation, World, span_words
 from cli.under_way import under_way
 from models.execution import Execution
-from models.hold import GateClosed
+from models.hold import GateClosed, Mine
 from models.instants import format_instant
 from models.status import Phase
 
@@ -22,7 +22,7 @@ def explain(execution: Execution, world: World) -> Explanation:
     """Say why the execution is where it is, and what a person can do about it."""
     match execution.status.phase:
         case Phase.COMPLETED | Phase.FAILED | Phase.SKIPPED if execution.deleted_at is None:
-            told = ended(execution, world)
+            told = _with_trouble(ended(execution, world), execution, world)
         case Phase.PENDING | Phase.RUNNING | Phase.COMPLETED | Phase.FAILED | Phase.SKIPPED:
             told = _unheeded(execution, world) or under_way(execution, world)
         case _ as never:
@@ -65,6 +65,17 @@ def _unheeded(execution: Execution, world: World) -> Explanation | None:
             "`wfe status` shows whether a watcher leads",
         )
     return None
+
+
+def _with_trouble(told: Explanation, execution: Execution, world: World) -> Explanation:
+    """Add that an ended execution cannot let go of its target, which keeps others waiting."""
+    if world.failed_passes < 2 or not isinstance(world.hold, Mine):
+        return told
+    again = f"; the next is at {format_instant(world.due)}" if world.due is not None else ""
+    held = f"its target is still held, because the last {world.failed_passes} looks at it failed{again}"
+    name, namespace = execution.key.name, execution.key.namespace
+    step = f"`kubectl events --for wfe/{name} -n {namespace}` says what is refused (CleanupFailed), and so do the logs"
+    return Explanation(f"{told.sentence.rstrip('.')}; {held}", step)
 
 
 def _with_backlog(told: Explanation, execution: Execution, world: World) -> Explanation:

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN = timedelta(milliseconds=10)
 TRY_AGAIN = timedelta(milliseconds=500)
 """Waits after the first pass that did not get through; each further one in a row waits twice as long."""
+LONGEST_REFUSAL = timedelta(minutes=1)
+"""Rights that were missing may be back any time, and nobody tells us when."""
 
 
 @app.task(name=RECONCILE)
@@ -69,6 +71,7 @@ def _claimed(claim: Claim, parts: Parts) -> None:
     except Permanent as refused:
         result = "refused"
         log.error("%s: refused, tried again with growing delay: %s", key, refused)
+        next_wake = claim.now + LONGEST_REFUSAL
     except Exception as fault:
         result = "error"
         log.exception("%s: pass failed, tried again with growing delay", key)

@@ -33,16 +33,18 @@ from models.actions import (
 )
 from models.audit import event_id, pending_events
 from models.errors import Conflict, Permanent, Transient
+from models.execution import Execution
 from models.failure import refusal
 from models.hold import Mine, Owner
 from models.manifest import run_manifest
 from models.retell import retold
 from models.status import Fact, Phase
+from models.status_document import status_patch
 from models.target import run_name
 from tasks.adapters.cluster_errors import AlreadyExists, ResourceAbsent
 from tasks.passes.observe import remains
 from tasks.passes.sight import Sight
-from tasks.passes.telling import events_first, tell, words_of
+from tasks.passes.telling import events_first, tell, trouble_event
 
 log = logging.getLogger(__name__)
 
@@ -65,12 +67,9 @@ class Act(Sight):
     told_trouble: bool = False
 
     def tell_trouble(self, trouble: Exception) -> None:
-        """Say once that passes of this execution do not get through; the status, which may be at fault, stays as it is.
-
-        Attempt 0, so that it is not taken for the Event of an end.
-        """
+        """Say once that passes do not get through; the status, which may be at fault, stays as it is."""
         if not self.told_trouble:
-            self._emit(EmitEvent(EventReason.FAILED, words_of(trouble), 0))
+            self._emit(trouble_event(self.execution, trouble))
 
     def all(self, actions: Sequence[Action]) -> bool:
         """Carry out the actions; say whether something was learnt that needs a new decision."""
@@ -190,12 +189,27 @@ class Act(Sight):
 
     def _patch_status(self, action: PatchStatus) -> None:
         before = self.execution
-        self.execution = self.ports.executions.patch_status(before, action.status)
+        try:
+            self.execution = self.ports.executions.patch_status(before, action.status)
+        except Transient as trouble:
+            self.execution = self._written_after_all(action, trouble)
         self.written = frozenset(self.execution.status.pending_facts).difference(before.status.pending_facts)
         self.ports.observer.transition(before, action.status, self.clock.now(), self._run_ended(before))
         told = [f for f in before.status.pending_facts if f not in action.status.pending_facts]
         if told:
             self.ports.facts.trimmed(before.uid, [event_id(before.uid, f.type, f.attempt) for f in told])
+
+    def _written_after_all(self, action: PatchStatus, trouble: Transient) -> Execution:
+        """Return the execution when only the answer to the write was lost, so that it counts as any other; else raise.
+
+        Only passes write this status, and no other pass of this execution began meanwhile.
+        """
+        found = self.ports.executions.get(self.execution.key)
+        self.confirm_claim()
+        if found is None or found.uid != self.execution.uid or status_patch(found.status, action.status):
+            raise trouble
+        log.info("%s: written, its answer was lost: %s", self.execution.key, trouble)
+        return found
 
     def _buffer_facts(self) -> None:
         events = [(event.event_id, event.encoded()) for event in pending_events(self.execution)]

@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from models.decide import decide
-from models.errors import Conflict, Transient
+from models.errors import Conflict, Permanent, Transient
 from models.keys import Key
 from models.policy import Policy
 from tasks import clock
 from tasks.passes.act import Act
 from tasks.passes.ahead import ask_before_creation, look_ahead
 from tasks.passes.observe import observe
+from tasks.passes.telling import tell, trouble_event
 from tasks.ports import Ports
 
 MAX_DECISIONS = 12
@@ -62,7 +63,11 @@ def run_pass(
         return None
     now = pass_clock.now()
     other_kind = ask_before_creation(execution, now, ports)
-    observed = observe(execution, now, policy, ports, ahead)
+    try:
+        observed = observe(execution, now, policy, ports, ahead)
+    except Permanent as refused:
+        tell(ports.executions, execution, trouble_event(execution, refused), now)
+        raise
     # The hold may have been seen as early as the pass began.
     act = Act(execution, observed, policy, ports, pass_clock, started_at, confirm_claim, other_kind)
     try:

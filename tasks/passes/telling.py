@@ -7,8 +7,8 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from models.actions import Action, BufferFacts, EmitEvent
-from models.errors import ExecutorError, Transient
+from models.actions import Action, BufferFacts, EmitEvent, EventReason
+from models.errors import ExecutorError, Permanent, Transient
 from models.execution import Execution
 from tasks.adapters.cluster_errors import clean
 from tasks.ports import Executions
@@ -31,6 +31,19 @@ def events_first(actions: Sequence[Action]) -> Sequence[Action]:
 def words_of(trouble: Exception) -> str:
     """Say that passes of an execution do not get through, and why, cut and cleaned as all that others said."""
     return f"cannot be worked on, tried again with growing delay: {clean(str(trouble)) or type(trouble).__name__}"
+
+
+def trouble_event(execution: Execution, trouble: Exception) -> EmitEvent:
+    """Return what is told of an execution whose passes do not get through: one that has ended keeps its target.
+
+    Attempt 0, so that it is not taken for the Event of an end.
+    """
+    if isinstance(trouble, Permanent) and (execution.status.phase.terminal or execution.deleted_at is not None):
+        message = (
+            f"target {execution.spec.target} is not freed yet, tried again with growing delay: {clean(str(trouble))}"
+        )
+        return EmitEvent(EventReason.CLEANUP_FAILED, message, 0)
+    return EmitEvent(EventReason.FAILED, words_of(trouble), 0)
 
 
 def tell(executions: Executions, execution: Execution, event: EmitEvent, now: datetime) -> None:

@@ -18,7 +18,8 @@ import pytest
 
 from devcluster.certificates import Authority
 from devcluster.cluster import Cluster as LocalCluster
-from models.errors import ExecutorError, Transient
+from models.errors import ExecutorError, Permanent, Transient
+from models.execution import Engine, Execution
 from models.keys import Key
 from models.status import ConditionType, Phase, Status, WaitReason
 from models.target import run_name
@@ -96,6 +97,32 @@ def test_run_whose_answer_was_lost_is_adopted_and_not_deleted(world: World) -> N
     assert run.uid == late
 
 
+@pytest.mark.parametrize("arrives", [True, False])
+def test_transition_whose_answer_was_lost_is_counted_where_it_was_written(
+    world: World, monkeypatch: pytest.MonkeyPatch, arrives: bool
+) -> None:
+    patch = ClusterExecutions.patch_status
+    answers = iter([True, False])
+
+    def lose_the_first_answer(self: ClusterExecutions, execution: Execution, status: Status) -> Execution:
+        lost = next(answers, False)
+        if lost and not arrives:
+            raise Transient("the connection was cut before the API server took it")
+        written = patch(self, execution, status)
+        if lost:
+            raise Transient("the connection was cut")
+        return written
+
+    monkeypatch.setattr(ClusterExecutions, "patch_status", lose_the_first_answer)
+    key = world.declare()
+    assert (world.make_pass(key).status.phase is Phase.RUNNING) is arrives
+    assert world.events_of(key) == (["PipelineRunCreated"] if arrives else [])
+    until(lambda: world.make_pass(key).status.phase is Phase.RUNNING, 20, "a pass that gets through")
+    world.make_pass(key)
+    assert world.parts.metrics.runs_created._value.get() == 1
+    assert world.events_of(key) == ["PipelineRunCreated"]
+
+
 def test_executor_without_rights_waits_longer_each_time(
     world: World, api_cluster: LocalCluster, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -114,6 +141,43 @@ def test_executor_without_rights_waits_longer_each_time(
     refused = [record for record in caplog.records if record.name == "tasks.reconciling"]
     assert len(refused) == 4
     assert all("is forbidden" in record.getMessage() and record.exc_info is None for record in refused)
+
+
+@pytest.mark.parametrize("removed_by_us", [True, False])
+def test_target_is_held_and_says_so_while_what_is_left_of_its_run_may_not_be_read(
+    world: World, api_cluster: LocalCluster, removed_by_us: bool
+) -> None:
+    key = world.declare()
+    world.make_pass(key)
+    world.end_run(key, succeeded=True, reason="Succeeded")
+    assert world.make_pass(key).status.phase is Phase.COMPLETED
+    run = world.run_of(key)
+    assert run is not None
+    if not removed_by_us:
+        world.remove(paths.pipeline_run(RUNS, run.name))
+    with _blind_to_tasks(world, api_cluster) as blind:
+
+        def told() -> bool:
+            _pass_with(world, key, blind)
+            return "CleanupFailed" in world.events_of(key)
+
+        until(told, 20, "it says why its target is held")  # once its cooldown is over
+        assert told()
+        assert world.events_of(key).count("CleanupFailed") == 1
+        selector = f"involvedObject.name={key.name},reason=CleanupFailed"
+        [event] = world.cluster.list(paths.kubernetes_events(key.namespace), field_selector=selector)
+        message = event["message"]
+        assert "is not freed yet" in message
+        assert "cannot list resource" in message
+        assert "WorkflowFailed" not in world.events_of(key)
+        assert len(world.parts.holds.all()) == 1
+        for _ in range(8):
+            _pass_with(world, key, blind)
+        due: Any = world.parts.queue._scripts._client.zscore("wfe:due", str(key))
+        assert due - world.parts.queue.now().timestamp() * 1000 <= 60_000
+    world.make_pass(key)
+    assert world.parts.holds.all() == []
+    assert "LockReleased" in world.events_of(key)
 
 
 def test_kubernetes_event_that_is_refused_stops_nothing(world: World) -> None:
@@ -137,6 +201,36 @@ def test_kubernetes_event_that_is_refused_stops_nothing(world: World) -> None:
     run_key(key, world.parts)
     assert world.parts.executions.get(key) is None
     assert world.parts.runs.get(run_name(running.spec.target), running.spec.engine) is None
+
+
+@contextmanager
+def _blind_to_tasks(world: World, api_cluster: LocalCluster) -> Iterator[Parts]:
+    """Give a worker that may do everything to runs but see their tasks."""
+    rules = [
+        {"apiGroups": ["tekton.dev"], "resources": ["pipelineruns"], "verbs": ["*"]},
+        {"apiGroups": ["batch", ""], "resources": ["*"], "verbs": ["*"]},
+    ]
+    names = {"name": "blind", "namespace": RUNS}
+    api = "rbac.authorization.k8s.io"
+    subject = {"kind": "User", "name": "blind", "apiGroup": api}
+    binding = {"roleRef": {"apiGroup": api, "kind": "Role", "name": "blind"}, "subjects": [subject]}
+    api_cluster.apply(
+        [
+            {"apiVersion": f"{api}/v1", "kind": "Role", "metadata": names, "rules": rules},
+            {"apiVersion": f"{api}/v1", "kind": "RoleBinding", "metadata": names, **binding},
+        ]
+    )
+    runs = ClusterRuns(Cluster.connect(str(api_cluster.login("blind"))), RUNS)
+    until(lambda: _may_read(runs), 20, "the rights count")
+    yield replace(world.parts, runs=runs)
+
+
+def _may_read(runs: ClusterRuns) -> bool:
+    try:
+        runs.get("wfe-0", Engine.TEKTON)
+    except Permanent:
+        return False
+    return True
 
 
 def _pass_with(world: World, key: Key, parts: Parts) -> Status:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -152,6 +153,19 @@ def test_looks_that_fail_send_to_the_logs() -> None:
     told = explain(execution(status={"phase": "Pending"}), world)
     assert told.sentence == "the last 3 looks at it failed; the next is at 2026-03-01T12:00:08Z"
     assert "look for default/restart" in told.next_step
+
+
+def test_an_end_whose_target_cannot_be_freed_sends_to_what_is_refused() -> None:
+    over = execution(status={"phase": "Completed", "duration": "5s", "pipelineRunRef": {"name": "wfe-1"}})
+    stuck = World(now=NOW, hold=Mine(fence=1, since=NOW), due=later(8), failed_passes=3)
+    told = explain(over, stuck)
+    assert told.sentence == (
+        "it completed after 5s: run wfe-1 succeeded; its target is still held, because the last 3 looks at it failed; "
+        "the next is at 2026-03-01T12:00:08Z"
+    )
+    assert "CleanupFailed" in told.next_step
+    for fine in (replace(stuck, failed_passes=0), replace(stuck, hold=Free())):
+        assert "still held" not in explain(over, fine).sentence
 
 
 def test_its_own_target_can_still_be_in_use() -> None:

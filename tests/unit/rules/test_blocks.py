@@ -190,7 +190,9 @@ def test_clearance_written_by_hand_as_if_by_annotation_is_told_as_what_it_is() -
 
 
 def test_clearance_written_by_hand_that_looks_like_ours_is_told_once() -> None:
-    looks_told = Clearance(at=NOW - timedelta(minutes=1), by="unverified:bob", reason="by hand", method=ClearMethod.STATUS_FIELD)
+    looks_told = Clearance(
+        at=NOW - timedelta(minutes=1), by="unverified:bob", reason="by hand", method=ClearMethod.STATUS_FIELD
+    )
     cleared = replace(BLOCKING, clearance=looks_told)
     ours = decide(execution(cleared), seen(MINE), NOW, policy=POLICY)
     assert EventReason.BLOCK_CLEARED not in events_of(ours)
