@@ -7,7 +7,9 @@
 --   2 {prefix}:holds      SET     of targets that are held
 --   3 {prefix}:lines      SET     of targets with somebody in line
 --   4 {prefix}:fence      STRING  the last fence given, microseconds; only ever grows
---   5 {prefix}:epoch      STRING  microseconds at which the gate was opened; missing = the gate is closed
+--   5 {prefix}:epoch      STRING  run_id of the server process on which the gate was opened; missing, or another's = the
+--                                 gate is closed: a server that was restarted from a snapshot, or a replica that took
+--                                 over, may have lost the last holds
 --   6 {prefix}:restoring  STRING  microseconds at which the restoration under way began; expires when it gives no sign
 --   7 {prefix}:owners     HASH    uid -> "ns/name <run name> <target>", for everybody who holds or waits
 --   8 {prefix}:owned      HASH    ns/name -> its uids in `owners`, with spaces between
@@ -23,7 +25,8 @@ local PREFIX = ARGV[1]
 local now_us = time_us()
 local now = math.floor(now_us / 1000)
 
-local function open() return redis.call('EXISTS', EPOCH) == 1 end
+local function server() return redis.call('INFO', 'server'):match('run_id:(%w+)') or 'unknown' end
+local function open() return redis.call('GET', EPOCH) == server() end
 local function hold_of(target) return PREFIX .. ':hold:' .. target:sub(1, 20) end
 local function line_of(target) return PREFIX .. ':line:' .. target:sub(1, 20) end
 local function place(uid, key) return uid .. '|' .. key end

@@ -20,7 +20,7 @@ from tasks.redis_scripts.scripts import Argument, Scripts
 
 _NAMES = (
     *("take", "look", "release", "leave", "vanish", "yield"),
-    *("begin", "restore", "restore_place", "open", "heads", "line", "all", "suspect", "known", "attend"),
+    *("begin", "restore", "restore_place", "open", "heads", "line", "all", "suspect", "known", "attend", "gate"),
 )
 _KEYS = ("due", "holds", "lines", "fence", "epoch", "restoring", "owners", "owned", "suspects")
 _HELD_FIELDS = 6
@@ -105,8 +105,7 @@ class Holds:
 
     def gate_open(self) -> bool:
         """Say whether holds can be taken and released."""
-        with translated():
-            return bool(self._client.exists(f"{self._prefix}:epoch"))
+        return bool(self._run("gate"))
 
     def begin_restore(self) -> int | None:
         """Drop what an earlier restoration left half-way; return this one's number.

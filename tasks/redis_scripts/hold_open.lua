@@ -5,7 +5,7 @@
 
 if open() then return 1 end
 if ARGV[2] ~= '' and redis.call('GET', RESTORING) ~= ARGV[2] then return 0 end
-redis.call('SET', EPOCH, whole(now_us))
+redis.call('SET', EPOCH, server())
 redis.call('DEL', RESTORING)
 for _, target in ipairs(redis.call('SMEMBERS', LINES)) do wake_first(target, {}) end
 return 1
