@@ -16,6 +16,7 @@ from models.settings import Settings
 from tasks.config import load_or_exit
 from tasks.liveness import HeartbeatFile
 from tasks.options import given_config, offer_config
+from tasks.task_events import EventFlush
 
 EVENTS, TIMERS, RESYNC, AUDIT = "events", "timers", "resync", "audit"
 RECONCILE, WAKE = "workflowexecution.reconcile", "workflowexecution.wake"
@@ -31,6 +32,7 @@ def build_app(settings: Settings) -> Celery:
     )
     celery.conf.update(
         broker_url=settings.redis.connection_url(),
+        broker_transport="tasks.broker:Transport",
         broker_transport_options=_transport(settings),
         broker_connection_retry_on_startup=True,
         task_queues=[Queue(name) for name in (EVENTS, TIMERS, AUDIT, RESYNC)],  # type: ignore[no-untyped-call]
@@ -61,6 +63,7 @@ def build_app(settings: Settings) -> Celery:
         wfe=settings,
     )
     celery.steps["consumer"].add(HeartbeatFile)
+    celery.steps["consumer"].add(EventFlush)
     offer_config(celery)
     return celery
 

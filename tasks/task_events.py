@@ -8,12 +8,21 @@ removed when a release that mends both is taken.
 
 from __future__ import annotations
 
+from typing import Any
+
+from celery import bootsteps
 from celery.app.events import Events
 from celery.events.dispatcher import EventDispatcher
+
+FLUSH_EVERY = 0.25  # seconds
 
 
 class Dispatcher(EventDispatcher):  # type: ignore[misc]
     """Publishes gathered events; threads may add more meanwhile. `flush` may be called by any thread."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Ignore who wants to publish with each turn of the loop: `EventFlush` does."""
+        super().__init__(*args, **{**options, "on_send_buffered": None})
 
     def flush(self, errors: bool = True, groups: bool = True) -> None:
         """Publish what is gathered; nothing is sent for a group without events."""
@@ -28,6 +37,28 @@ class Dispatcher(EventDispatcher):  # type: ignore[misc]
                 if gathered:
                     self._publish(gathered, self.producer, f"{group}.multi")
                     del events[: len(gathered)]
+
+
+class EventFlush(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Publishes what was gathered, four times a second in the consumer's event loop, and at its end."""
+
+    requires = ("celery.worker.consumer.events:Events",)
+    _timer: Any = None
+
+    def start(self, consumer: Any) -> None:
+        """Begin, after a lost connection again."""
+        self._timer = consumer.timer.call_repeatedly(FLUSH_EVERY, self._flush, (consumer,))
+
+    def stop(self, consumer: Any) -> None:
+        """Publish the last ones: the consumer ends, or connects anew."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._flush(consumer)
+
+    def _flush(self, consumer: Any) -> None:
+        if consumer.event_dispatcher is not None:
+            consumer.event_dispatcher.flush()
 
 
 class TaskEvents(Events):  # type: ignore[misc]

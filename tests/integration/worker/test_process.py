@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from devcluster.cluster import Cluster as LocalCluster
 from models.errors import Transient
@@ -67,9 +68,17 @@ def test_every_task_is_seen_to_end(launch: Start, redis_server: Any) -> None:
                 return wanted()
 
             until(lambda: hears(heard.is_set), 30, "the receiver hears the worker")
+            before = published(redis_server.url)
             sent = {app.send_task(SWEEP, queue=TIMERS).id for _ in range(TASKS)}
             until(lambda: hears(lambda: seen["task-succeeded"] >= sent), 60, "every task is seen to end")
     assert seen["task-received"] >= sent
+    assert published(redis_server.url) - before < TASKS / 3, "events travel together"
+
+
+def published(url: str) -> int:
+    """Return how many messages Redis was given for whoever listens."""
+    with contextlib.closing(redis.Redis.from_url(url)) as client:
+        return int(client.info("commandstats").get("cmdstat_publish", {}).get("calls", 0))
 
 
 @pytest.mark.timeout(120)
