@@ -35,6 +35,7 @@ from datastorage.verification import Verification
 
 AUDIT = "/api/v1/audit"
 _UNSEALED = Seals()
+_CHECKED_AT_ONCE = 2
 
 
 def create_app(
@@ -67,6 +68,8 @@ def create_app(
 
 
 def _add_events(app: FastAPI, events: Events, engine: Engine, pool_size: int) -> None:
+    # One batch is checked while another is stored; more threads would only wait for each other.
+    check_slots = CapacityLimiter(_CHECKED_AT_ONCE)
     write_slots = read_slots = CapacityLimiter(pool_size)
     if engine.dialect.name == Driver.SQLITE:
         # SQLite has one writer at a time, and its lock is polled: better to stand in line here.
@@ -74,11 +77,13 @@ def _add_events(app: FastAPI, events: Events, engine: Engine, pool_size: int) ->
 
     @app.post(f"{AUDIT}/events")
     async def write_one(request: Request) -> Response:
-        return await _run(request, write_slots, events.write_one, await read_body(request))
+        record = await to_thread.run_sync(events.read_one, await read_body(request), limiter=check_slots)
+        return await _run(request, write_slots, events.write_one, record)
 
     @app.post(f"{AUDIT}/events/batch")
     async def write_batch(request: Request) -> Response:
-        return await _run(request, write_slots, events.write_batch, await read_body(request))
+        records = await to_thread.run_sync(events.read_batch, await read_body(request), limiter=check_slots)
+        return await _run(request, write_slots, events.write_batch, records)
 
     @app.get(f"{AUDIT}/events")
     async def find(request: Request) -> Response:

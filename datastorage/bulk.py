@@ -1,18 +1,19 @@
 """The two writes of a batch, in the fastest form each database has, both inside the caller's transaction.
 
-PostgreSQL: ids as two arrays, events by COPY (measured: three times an executed-many INSERT). SQLite: its own
-executemany runs in C.
+PostgreSQL: ids as two arrays, events by COPY (measured: three times an executed-many INSERT). SQLite: its driver's
+executemany with rows as they are stored, which SQLAlchemy would put together again from dictionaries.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, Dialect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from datastorage.chaining import Linked
@@ -21,7 +22,12 @@ from models.audit_fields import FIELDS
 from models.tables import audit_event_ids, audit_events
 
 _FIELDS = tuple(field.name for field in FIELDS)
-_COPY = f"COPY audit_events ({', '.join(_FIELDS)}, recorded_at, chain_position, chain_hash) FROM STDIN"
+_COLUMNS = (*_FIELDS, "recorded_at", "chain_position", "chain_hash")
+_COPY = f"COPY audit_events ({', '.join(_COLUMNS)}) FROM STDIN"
+_INSERT = f"INSERT INTO audit_events ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+_INSERT_ID = "INSERT INTO audit_event_ids (event_id, content_hash) VALUES (?, ?)"
+_REWRITTEN = ("event_id", "parent_event_id", "event_timestamp", "recorded_at")
+_fields_of = attrgetter(*_FIELDS)
 _CLAIM_ARRAYS = text(
     "INSERT INTO audit_event_ids (event_id, content_hash) "
     "SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:hashes AS bytea[])) "
@@ -41,9 +47,9 @@ def claim_ids(connection: Connection, hashes: Mapping[UUID, bytes]) -> frozenset
     # SQLite has one writer, and this transaction is it: what is absent now stays absent.
     column = audit_event_ids.c.event_id
     known = set(connection.execute(select(column).where(column.in_(ids))).scalars())
-    rows = [{"event_id": event_id, "content_hash": hashes[event_id]} for event_id in ids if event_id not in known]
+    rows = [(event_id.hex, hashes[event_id]) for event_id in ids if event_id not in known]
     if rows:
-        connection.execute(insert(audit_event_ids), rows)
+        connection.exec_driver_sql(_INSERT_ID, rows)
     return frozenset(hashes.keys() - known)
 
 
@@ -52,13 +58,34 @@ def add_events(connection: Connection, events: Sequence[Linked], recorded_at: da
     if connection.dialect.name == Driver.POSTGRESQL:
         _copy(connection, events, recorded_at)
     else:
-        connection.execute(insert(audit_events), [row(linked, recorded_at) for linked in events])
+        connection.exec_driver_sql(_INSERT, _sqlite_rows(connection.dialect, events, recorded_at))
+
+
+def values(linked: Linked, recorded_at: datetime) -> tuple[Any, ...]:
+    """Return the columns of one event, in the order of the statements."""
+    return (*_fields_of(linked.record), recorded_at, linked.place.position, linked.place.hash)
 
 
 def row(linked: Linked, recorded_at: datetime) -> dict[str, Any]:
-    """Return the columns of one event."""
-    place = {"chain_position": linked.place.position, "chain_hash": linked.place.hash}
-    return {name: getattr(linked.record, name) for name in _FIELDS} | {"recorded_at": recorded_at} | place
+    """Return the columns of one event by name."""
+    return dict(zip(_COLUMNS, values(linked, recorded_at), strict=True))
+
+
+def _sqlite_rows(dialect: Dialect, events: Sequence[Linked], recorded_at: datetime) -> list[tuple[Any, ...]]:
+    """Write ids and instants as SQLAlchemy would: it reads them again."""
+    changed = [
+        (place, written)
+        for place, name in enumerate(_COLUMNS)
+        if name in _REWRITTEN
+        and (written := audit_events.c[name].type.dialect_impl(dialect).bind_processor(dialect)) is not None
+    ]
+    rows = []
+    for linked in events:
+        columns = list(values(linked, recorded_at))
+        for place, written in changed:
+            columns[place] = written(columns[place])
+        rows.append(tuple(columns))
+    return rows
 
 
 def _copy(connection: Connection, events: Sequence[Linked], recorded_at: datetime) -> None:
@@ -66,8 +93,7 @@ def _copy(connection: Connection, events: Sequence[Linked], recorded_at: datetim
     try:
         with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
             for linked in events:
-                fields = (getattr(linked.record, name) for name in _FIELDS)
-                copy.write_row([*fields, recorded_at, linked.place.position, linked.place.hash])
+                copy.write_row(values(linked, recorded_at))
     except psycopg.Error as error:
         # SQLAlchemy does not see this statement: say the same as it would.
         raise DBAPIError("COPY", None, error, hide_parameters=True, connection_invalidated=driver.broken) from error

@@ -40,15 +40,18 @@ class Events:
     metrics: Metrics
     clock: Clock
 
-    def write_one(self, body: bytes) -> Answer:
-        """Store one event: 201, or 200 when it was stored before."""
+    def read_one(self, body: bytes) -> AuditRecord:
+        """Check one event."""
         document = parse_json(body)
         if isinstance(document, list):
             raise Problem("validation-error", 400, "must be a JSON object; arrays go to /api/v1/audit/events/batch")
         try:
-            record = read_event(document, now=self.clock.now(), new_id=self.clock.new_id)
+            return read_event(document, now=self.clock.now(), new_id=self.clock.new_id)
         except InvalidEvent as invalid:
             raise refused(invalid.problems) from None
+
+    def write_one(self, record: AuditRecord) -> Answer:
+        """Store one event: 201, or 200 when it was stored before."""
         fresh = self._store([record], batch=False)
         content = {
             "event_id": str(record.event_id),
@@ -57,8 +60,8 @@ class Events:
         }
         return Answer(201 if fresh else 200, orjson.dumps(content), _log([record], fresh))
 
-    def write_batch(self, body: bytes) -> Answer:
-        """Store all events of an array, or none."""
+    def read_batch(self, body: bytes) -> list[AuditRecord]:
+        """Check all events of an array."""
         documents = parse_json(body)
         if not isinstance(documents, list):
             raise Problem("validation-error", 400, "the body must be a JSON array of events")
@@ -67,7 +70,10 @@ class Events:
         if len(documents) > BATCH_SIZE:
             detail = f"a batch has at most {BATCH_SIZE} events, this one has {len(documents)}"
             raise Problem("batch-size-exceeded", 400, detail)
-        records = self._read_batch(documents)
+        return self._read_batch(documents)
+
+    def write_batch(self, records: Sequence[AuditRecord]) -> Answer:
+        """Store all of the events, or none."""
         fresh = self._store(records, batch=True)
         content = {
             "event_ids": [str(record.event_id) for record in records],

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from json.encoder import encode_basestring
 from typing import Any
 from uuid import UUID
 
@@ -40,8 +41,7 @@ def content_text(values: Mapping[str, Any]) -> str:
 
     `values` are the columns of the event; `event_data` is canonical JSON already and goes in as it is.
     """
-    before, after = (canonical_json(_present(names, values)) for names in (_BEFORE, _AFTER))
-    return f'{before[:-1]},"event_data":{values["event_data"]},{after[1:]}'
+    return f'{{{_members(_BEFORE, values)},"event_data":{values["event_data"]},{_members(_AFTER, values)}}}'
 
 
 def content_hash(text: str) -> bytes:
@@ -63,11 +63,15 @@ def link(before: bytes, position: int, content: bytes, recorded_at: datetime) ->
     return hashlib.sha256(_FORM + before + content + numbers).digest()
 
 
-def _present(names: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _plain(value) for name in names if (value := values.get(name)) is not None}
+def _members(names: Iterable[str], values: Mapping[str, Any]) -> str:
+    """Write the members of a canonical JSON object, without its braces."""
+    # Names need no escaping and come sorted: what the encoder of whole objects does for any is not needed here.
+    return ",".join([f'"{name}":{_written(value)}' for name in names if (value := values.get(name)) is not None])
 
 
-def _plain(value: Any) -> Any:
+def _written(value: Any) -> str:
+    if type(value) is str:
+        return encode_basestring(value)
     if isinstance(value, datetime):
-        return format_microseconds(value)
-    return str(value) if isinstance(value, UUID) else value
+        return f'"{format_microseconds(value)}"'
+    return f'"{value}"' if isinstance(value, UUID) else canonical_json(value)

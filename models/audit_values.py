@@ -38,7 +38,8 @@ def canonical_json(value: object) -> str:
 
 def format_microseconds(instant: datetime) -> str:
     """Write an instant as RFC 3339 in UTC, with a fraction only when it has one."""
-    return instant.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    utc = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+    return utc.isoformat()[: -len("+00:00")] + "Z"
 
 
 def parse_rfc3339(text: str) -> datetime:
@@ -71,7 +72,7 @@ def _text(value: object, field: Field) -> str:
     if not field.shortest <= len(value) <= field.longest:
         least = f"{field.shortest} to" if field.shortest else "at most"
         raise ValueError(f"must have {least} {field.longest} characters")
-    return check_characters(value)
+    return value if value.isascii() and "\x00" not in value else check_characters(value)
 
 
 def check_characters(text: str) -> str:

@@ -107,3 +107,22 @@ def test_no_change_goes_without_a_fault_at_its_place(data: st.DataObject) -> Non
     found = faults(events, end)
     assert found
     assert min(fault.position for fault in found) == first + 1
+
+
+_TEXT = st.text(max_size=20)
+
+
+@given(
+    texts=st.dictionaries(st.sampled_from(["actor_id", "correlation_id", "event_type", "namespace", "version"]), _TEXT),
+    data=st.dictionaries(_TEXT, _TEXT | st.integers() | st.none(), max_size=4),
+    duration=st.none() | st.integers(0, 2**63 - 1),
+    at=st.datetimes(timezones=st.just(UTC)),
+)
+def test_the_content_of_a_row_is_the_canonical_json_of_the_event(
+    texts: dict[str, str], data: dict[str, object], duration: int | None, at: datetime
+) -> None:
+    """It is written member by member: what the encoder makes of the whole object is the same text."""
+    event = {"version": "1.0", "actor_type": "service", **texts, "event_timestamp": at.isoformat()[:-6] + "Z"}
+    row = {**event, "event_timestamp": at, "event_data": canonical_json(data), "duration_ms": duration}
+    told = {**event, "event_data": data} | ({} if duration is None else {"duration_ms": duration})
+    assert content_text(row) == canonical_json(told)
