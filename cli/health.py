@@ -17,6 +17,7 @@ from cli.access import Access, open_access
 from cli.errors import CommandError
 from cli.freezing import freeze_words, frozen_now
 from cli.options import Chosen, Output, common
+from cli.plain import one_line
 from cli.table import short_age, table
 from cli.workers import listen_for_workers
 from cli.world import datastorage_fault
@@ -27,6 +28,9 @@ from tasks import clock
 from tasks.adapters import paths
 from tasks.redis_scripts.connection import ping
 from watcher.leader import LEASE_NAME
+
+_TROUBLED = 3
+"""Failed flushes in a row that are more than a hiccup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,10 @@ def _redis(access: Access) -> Iterator[Finding]:
     wait = access.outbox.flush_wait()
     put_off = f", next try in {short_age(wait.total_seconds())}" if wait else ""
     kept = f"{set_aside} in quarantine{' (`wfe audit quarantine list`)' if set_aside else ''}"
-    yield Finding("Outbox", not set_aside, f"{waiting} audit events wait{put_off}, {kept}")
+    trouble = access.outbox.trouble()
+    told = f"; {trouble.failures} times in a row: {one_line(trouble.words)}" if trouble.failures else ""
+    well = not set_aside and trouble.failures < _TROUBLED
+    yield Finding("Outbox", well, f"{waiting} audit events wait{put_off}, {kept}{told}")
 
 
 def _workers(access: Access) -> Iterator[Finding]:

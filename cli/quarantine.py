@@ -75,6 +75,7 @@ def _document(each: SetAside) -> dict[str, Any]:
         "execution": str(each.key),
         "event_type": _body(each).get("event_type"),
         "problem": each.problem,
+        "problem_document": each.document,
         "event": _body(each) or each.body,
     }
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 
 from models.errors import Transient
 from tasks import clock
+from tasks.adapters.datastorage import FAILED, FORBIDDEN, UNAUTHORIZED, NotStored
 from tasks.app import FLUSH, app
 from tasks.delivery import deliver
 from tasks.metrics import SERVICE
@@ -14,11 +16,19 @@ from tasks.parts import Parts, draw_jitter, worker_parts
 
 log = logging.getLogger(__name__)
 
-TURN = timedelta(seconds=60)
-"""How long a flusher that died keeps others out."""
+MARGIN = timedelta(seconds=20)
+"""A flusher that died keeps others out for the longest request and so much longer."""
 
-BATCHES = 20
-"""Batches of one turn; a longer backlog goes on in the next, so that no task runs for minutes."""
+LONGEST = 60.0
+"""Seconds after which a flusher begins no further request; a longer backlog goes on in the next turn."""
+
+
+class TurnOver(Exception):
+    """This flusher has to stop. `ours` says that it lasted long enough, not that another one has taken its place."""
+
+    def __init__(self, *, ours: bool) -> None:
+        super().__init__()
+        self.ours = ours
 
 
 @app.task(name=FLUSH)
@@ -31,31 +41,65 @@ def flush(parts: Parts) -> None:
     """Take a turn and deliver. A DataStorage that cannot answer puts off the next turn for all workers."""
     if not parts.outbox.flush_allowed():
         return
-    token = parts.outbox.flush_turn(TURN)
+    lasts = parts.settings.audit.timeout + MARGIN
+    token = parts.outbox.flush_turn(lasts)
     if token is None:
         return
     try:
-        _deliver_batches(parts)
-        parts.outbox.flush_succeeded()
+        _deliver_batches(parts, _Turn(parts, token, lasts))
+    except TurnOver as over:
+        if over.ours:
+            parts.publisher.flush_soon()
     except Transient as fault:
-        parts.metrics.audit_failed.labels(SERVICE).inc()
-        wait = parts.outbox.delay_flush(fault.retry_after, abs(draw_jitter()))
-        log.warning("audit events wait %.1f s in the outbox: %s", wait.total_seconds(), fault)
+        _put_off(parts, fault)
     finally:
         parts.outbox.end_turn(token)
 
 
-def _deliver_batches(parts: Parts) -> None:
-    for _ in range(BATCHES):
-        items = parts.outbox.take(parts.settings.audit.batch_size)
-        if not items:
-            return
+class _Turn:
+    """DataStorage for as long as the turn is ours: whoever was paused for too long sends nothing more.
+
+    What a request of his that is under way already stores is stored once all the same.
+    """
+
+    def __init__(self, parts: Parts, token: str, lasts: timedelta) -> None:
+        self._parts = parts
+        self._token = token
+        self._lasts = lasts
+        self._until = clock.monotonic() + LONGEST
+
+    def store(self, bodies: Sequence[bytes]) -> None:
+        if clock.monotonic() > self._until:
+            raise TurnOver(ours=True)
+        if not self._parts.outbox.keep_turn(self._token, self._lasts):
+            raise TurnOver(ours=False)
         began = clock.monotonic()
-        for part in deliver(items, parts.audit, parts.outbox):
+        self._parts.audit.store(bodies)
+        self._parts.metrics.audit_write_time.labels(SERVICE).observe(clock.monotonic() - began)
+
+
+def _deliver_batches(parts: Parts, turn: _Turn) -> None:
+    troubled = parts.outbox.trouble().failures > 0
+    while items := parts.outbox.take(parts.settings.audit.batch_size):
+        for part in deliver(items, turn, parts.outbox):
+            if troubled:
+                parts.outbox.flush_succeeded()
+                troubled = False
             parts.metrics.audit_written.labels(SERVICE).inc(part.stored)
             parts.metrics.audit_dropped.labels(SERVICE).inc(part.refused)
             parts.publisher.wake(part.keys)
-        parts.metrics.audit_write_time.labels(SERVICE).observe(clock.monotonic() - began)
         if len(items) < parts.settings.audit.batch_size:
             return
-    parts.publisher.flush_soon()
+    if troubled:
+        parts.outbox.flush_succeeded()
+
+
+def _put_off(parts: Parts, fault: Transient) -> None:
+    """Let all workers wait. Nobody sleeps: whoever is asked to flush before finds it put off and goes."""
+    cause = fault.cause if isinstance(fault, NotStored) else FAILED
+    parts.metrics.audit_failed.labels(SERVICE).inc()
+    parts.metrics.audit_put_off.labels(SERVICE, cause).inc()
+    wait = parts.outbox.delay_flush(fault.retry_after, abs(draw_jitter()), str(fault))
+    # Who is not let in has to be told so: that does not end by itself.
+    level = logging.ERROR if cause in (UNAUTHORIZED, FORBIDDEN) else logging.WARNING
+    log.log(level, "audit events wait %.1f s in the outbox: %s", wait.total_seconds(), fault)

@@ -6,18 +6,19 @@ Nothing here waits: a failure ends the turn, and when the next one may begin is 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
-from models.errors import Permanent
+from models.audit_fields import BODY_BYTES
 from models.keys import Key
+from tasks.adapters.datastorage import Refused
 from tasks.redis_scripts.outbox import Item
 
 log = logging.getLogger(__name__)
 
 
 class Store(Protocol):
-    """Where events go; raises Transient when it cannot answer, Permanent when it refuses them."""
+    """Where events go; raises Transient when it cannot answer, Refused when it will not take them as they are."""
 
     def store(self, bodies: Sequence[bytes]) -> None: ...
 
@@ -27,7 +28,7 @@ class Buffer(Protocol):
 
     def acknowledge(self, items: Sequence[Item]) -> Sequence[Key]: ...
 
-    def quarantine(self, item: Item, problem: str) -> None: ...
+    def quarantine(self, item: Item, problem: str, document: Mapping[str, Any]) -> None: ...
 
 
 class Delivered(NamedTuple):
@@ -44,20 +45,28 @@ def deliver(items: Sequence[Item], store: Store, buffer: Buffer) -> Iterator[Del
     A refused batch is sent in halves, so that one bad event keeps no other back; it ends in quarantine with what
     DataStorage said. Raises Transient as soon as DataStorage cannot answer; what was settled before stays so.
     """
+    if len(items) > 1 and sum(len(item.body) + 1 for item in items) >= BODY_BYTES:
+        # Refused unread while we are still sending, which a connection may not survive long enough to tell.
+        yield from _split(items, store, buffer)
+        return
     try:
         store.store([item.body for item in items])
-    except Permanent as fault:
+    except Refused as fault:
         yield from _halves(items, store, buffer, fault)
     else:
         yield Delivered(len(items), 0, buffer.acknowledge(items))
 
 
-def _halves(items: Sequence[Item], store: Store, buffer: Buffer, fault: Permanent) -> Iterator[Delivered]:
+def _halves(items: Sequence[Item], store: Store, buffer: Buffer, fault: Refused) -> Iterator[Delivered]:
     if len(items) == 1:
         log.error("audit event %s quarantined: %s", items[0].event_id, fault)
-        buffer.quarantine(items[0], str(fault))
+        buffer.quarantine(items[0], str(fault), fault.problem)
         yield Delivered(0, 1, ())
         return
+    yield from _split(items, store, buffer)
+
+
+def _split(items: Sequence[Item], store: Store, buffer: Buffer) -> Iterator[Delivered]:
     middle = len(items) // 2
     yield from deliver(items[:middle], store, buffer)
     yield from deliver(items[middle:], store, buffer)

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from models.execution import Execution
 from models.status import ConditionType, Phase, SkipReason, Status
+from tasks.adapters.datastorage import CAUSES
 
 _DURATIONS = (5, 10, 20, 40, 80, 160, 320)
 _LATENCIES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -89,6 +90,12 @@ class Metrics:
         self.audit_failed = Counter(
             "audit_batches_failed_total", "Batches that were not stored.", audit, registry=registry
         )
+        self.audit_put_off = Counter(
+            "audit_put_off_total",
+            "Times that events were not stored and nothing was said against them, by cause.",
+            [*audit, "cause"],
+            registry=registry,
+        )
         self.audit_write_time = Histogram(
             "audit_write_duration_seconds", "Time of one batch request.", audit, registry=registry
         )
@@ -111,6 +118,8 @@ class Metrics:
             self.audit_failed,
         ):
             counted.labels(SERVICE)
+        for cause in CAUSES:
+            self.audit_put_off.labels(SERVICE, cause)
         self.audit_write_time.labels(SERVICE)
 
     def transition(self, before: Execution, after: Status, now: datetime, run_ended: datetime | None = None) -> None:

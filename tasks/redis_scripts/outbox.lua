@@ -6,9 +6,9 @@
 --   2 {prefix}:outbox:order       ZSET    event id -> place in the order, microseconds; grows within the buffer
 --   3 {prefix}:outbox:body        HASH    event id -> JSON
 --   4 {prefix}:outbox:source      HASH    event id -> "uid ns/name awaited" of its execution
---   5 {prefix}:outbox:quarantine  HASH    event id -> JSON {uid, key, problem, body}: DataStorage will never take it
+--   5 {prefix}:outbox:quarantine  HASH    event id -> JSON {uid, key, problem, document, body}: DataStorage will never take it
 --   6 {prefix}:outbox:turn        STRING  token of the one flusher; expires, for a flusher can die
---   7 {prefix}:outbox:backoff     HASH    until (ms before which nobody flushes), failures (in a row)
+--   7 {prefix}:outbox:backoff     HASH    until (ms before which nobody flushes), failures (in a row), words (at the last)
 -- and for each execution with acknowledged facts that are not trimmed yet:
 --     {prefix}:acked:<uid>        SET     of event ids; expires after a day, then they are sent and acknowledged again
 -- ARGV[1] prefix; each script has its own from ARGV[2].

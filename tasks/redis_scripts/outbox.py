@@ -17,11 +17,15 @@ from tasks.redis_scripts.connection import Client, translated
 from tasks.redis_scripts.instants import span_ms
 from tasks.redis_scripts.scripts import Argument, Scripts
 
-_NAMES = ("append", "take", "acknowledge", "trim", "quarantine", "requeue", "begin_turn", "end_turn", "delay", "wait")
+_NAMES = (
+    *("append", "take", "acknowledge", "trim", "quarantine", "requeue"),
+    *("begin_turn", "keep_turn", "end_turn", "delay", "wait"),
+)
 _PARTS = ("order", "body", "source", "quarantine", "turn", "backoff")
 _REMEMBERED = timedelta(days=1)
 _FIRST_WAIT = timedelta(seconds=1)
 _LONGEST_WAIT = timedelta(minutes=1)
+_NONE: Mapping[str, Any] = {}
 
 
 class Item(NamedTuple):
@@ -42,6 +46,15 @@ class SetAside(NamedTuple):
     key: Key
     problem: str
     body: str
+    document: Mapping[str, Any] = {}
+    """Its problem document (RFC 9457)."""
+
+
+class Trouble(NamedTuple):
+    """Why the flush is put off: failures in a row, and what was said at the last of them."""
+
+    failures: int = 0
+    words: str = ""
 
 
 class Outbox:
@@ -94,11 +107,14 @@ class Outbox:
         """Forget acknowledgements whose facts the status no longer has: those given, or all of the execution."""
         self._run("trim", uid, *event_ids)
 
-    def quarantine(self, item: Item, problem: str) -> None:
-        """Set aside one event that DataStorage refuses for good; its execution gets due, the sweep kicks it."""
+    def quarantine(self, item: Item, problem: str, document: Mapping[str, Any] = _NONE) -> None:
+        """Set aside one event that DataStorage refuses for good; its execution gets due, the sweep kicks it.
+
+        One that another flusher saw stored meanwhile is not: `document` is about an earlier try.
+        """
         body = item.body.decode(errors="replace")
-        record = {"uid": item.uid, "key": str(item.key), "problem": problem, "body": body}
-        self._run("quarantine", item.event_id, str(item.key), json.dumps(record))
+        record = {"uid": item.uid, "key": str(item.key), "problem": problem, "document": document, "body": body}
+        self._run("quarantine", item.event_id, item.uid, str(item.key), json.dumps(record))
 
     def problems(self, event_ids: Sequence[str]) -> Mapping[str, str]:
         """Return, of these events, those in quarantine, with what DataStorage said."""
@@ -133,18 +149,32 @@ class Outbox:
         token = self._run("begin_turn", span_ms(ttl))
         return None if token is None else token.decode()
 
+    def keep_turn(self, token: str, ttl: timedelta) -> bool:
+        """Let our turn last `ttl` from now; False when it had run out."""
+        return bool(self._run("keep_turn", token, span_ms(ttl)))
+
     def end_turn(self, token: str) -> bool:
         """End our turn; False when it had run out."""
         return bool(self._run("end_turn", token))
 
-    def delay_flush(self, at_least: timedelta | None = None, jitter: float = 0.0) -> timedelta:
-        """Put off the next flush for all workers, from 1 s to 1 min, longer with each failure; return the wait.
+    def delay_flush(self, at_least: timedelta | None = None, share: float = 1.0, words: str = "") -> timedelta:
+        """Put off the next flush for all workers; return the wait.
 
-        `at_least` is what DataStorage asked for; `jitter` is the share of the wait to add.
+        It is a `share` of what doubles with each failure in a row, from 1 s to 1 min: drawn evenly from 0 to 1 this is
+        full jitter. `at_least` is what DataStorage asked for, `words` what it said.
         """
         least = span_ms(at_least or timedelta())
-        wait = self._run("delay", span_ms(_FIRST_WAIT), span_ms(_LONGEST_WAIT), jitter, least)
+        wait = self._run(
+            "delay", span_ms(_FIRST_WAIT), span_ms(_LONGEST_WAIT), share, least, words.encode("utf-8", "replace")
+        )
         return timedelta(milliseconds=wait)
+
+    def trouble(self) -> Trouble:
+        """Return why the flush is put off; no failures when the last one went well."""
+        with translated():
+            found: Any = self._client.hmget(f"{self._prefix}:outbox:backoff", ["failures", "words"])
+        failures, words = found
+        return Trouble(int(failures or 0), (words or b"").decode(errors="replace"))
 
     def flush_succeeded(self) -> None:
         """Forget failures and what is left of the wait."""
@@ -175,4 +205,6 @@ def _item(event_id: bytes, source: bytes, body: bytes) -> Item:
 
 def _aside(event_id: bytes, text: bytes) -> SetAside:
     record = json.loads(text)
-    return SetAside(event_id.decode(), Key.parse(record["key"]), record["problem"], record["body"])
+    return SetAside(
+        event_id.decode(), Key.parse(record["key"]), record["problem"], record["body"], record.get("document", {})
+    )

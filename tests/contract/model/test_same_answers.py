@@ -151,11 +151,14 @@ def _ask_outbox(rng: random.Random, pairs: dict[str, Pair], set_clock: SetClock,
                 outbox.ask("quarantine", taken[0], "no")
             elif rng.random() < 0.7:
                 outbox.ask("acknowledge", taken)
+            if taken and rng.random() < 0.1:
+                # Another flusher had the same events, and heard something else.
+                outbox.ask(*rng.choice((("quarantine", taken[0], "no"), ("acknowledge", taken[:1]))))
         case 3:
             outbox.ask("answers", owner.uid, [f"{owner.uid}-{number}" for number in range(5)])
             outbox.ask("trimmed", owner.uid, sorted(outbox.ask("acked", owner.uid))[:1])
         case 4:
-            outbox.ask("delay_flush", None, 0.5)
+            outbox.ask("delay_flush", None, rng.random())
             outbox.ask("flush_allowed")
         case _:
             outbox.ask("flush_wait")

@@ -9,7 +9,7 @@ import pytest
 
 from models.keys import Key
 from tasks.redis_scripts.connection import Client
-from tasks.redis_scripts.outbox import Item, Outbox, SetAside
+from tasks.redis_scripts.outbox import Item, Outbox, SetAside, Trouble
 from tests.contract.redis_room import set_clock as clocks
 from tests.contract.redis_room.set_clock import SetClock
 
@@ -114,10 +114,49 @@ def test_failures_put_off_the_flush_for_everybody(outbox: Outbox, set_clock: Set
     assert other.flush_allowed()
     assert [other.delay_flush() / SECOND for _ in range(7)] == [2, 4, 8, 16, 32, 60, 60]
     assert outbox.delay_flush(at_least=90 * SECOND) == 90 * SECOND
-    assert outbox.delay_flush(jitter=-0.1) == 54 * SECOND
+    assert outbox.delay_flush(share=0.25, words="DataStorage answered 401 é\ud800") == 15 * SECOND
+    assert outbox.delay_flush(share=0.0) == timedelta(milliseconds=1)
+    assert outbox.delay_flush(at_least=7 * SECOND, share=0.1) == 7 * SECOND
     other.flush_succeeded()
     assert outbox.flush_allowed()
+    assert other.trouble() == Trouble()
     assert outbox.delay_flush() == SECOND
+
+
+def test_everybody_sees_what_was_said_at_the_last_failure(outbox: Outbox, redis_client: Client) -> None:
+    other = Outbox(redis_client, "t", clock=clocks.LUA)
+    outbox.delay_flush(words="DataStorage did not answer")
+    outbox.delay_flush(words="DataStorage answered 401 é\ud800")
+    assert other.trouble() == Trouble(2, "DataStorage answered 401 é?")
+
+
+def test_a_late_refusal_does_not_undo_an_acknowledgement_nor_the_other_way_round(
+    outbox: Outbox, redis_client: Client
+) -> None:
+    """Two flushers had the same events: one saw them stored, the other one, earlier or later, saw them refused."""
+    outbox.append("u-a", A, [("e1", b"1"), ("e2", b"2")])
+    first, second = outbox.take(10)
+    outbox.acknowledge([first])
+    outbox.quarantine(first, "400: late")
+    outbox.quarantine(second, "400: early", {"type": "x", "detail": None})
+    assert outbox.set_aside() == [SetAside("e2", A, "400: early", "2", {"type": "x", "detail": None})]
+    outbox.acknowledge([second])
+    assert (outbox.quarantined(), outbox.size()) == (0, 0)
+    assert outbox.acked("u-a") == {"e1", "e2"}
+
+
+def test_a_turn_lasts_as_long_as_it_is_kept(redis_client: Client) -> None:
+    outbox = Outbox(redis_client, "t")
+    token = outbox.flush_turn(SECOND)
+    assert token is not None
+    assert not outbox.keep_turn("another", 90 * SECOND)
+    assert outbox.keep_turn(token, 90 * SECOND)
+    left = redis_client.pttl("t:outbox:turn")
+    assert isinstance(left, int)
+    assert 60_000 < left <= 90_000
+    assert outbox.end_turn(token)
+    assert not outbox.keep_turn(token, SECOND)
+    assert redis_client.exists("t:outbox:turn") == 0
 
 
 def test_acknowledgement_that_nobody_waits_for_is_remembered_and_wakes_nobody(outbox: Outbox) -> None:

@@ -26,10 +26,16 @@ DEADLINE_SECONDS = 30.0
 class Process:
     """A `datastorage` process; its log is read as it comes."""
 
-    def __init__(self, arguments: tuple[str, ...], environ: dict[str, str], directory: Path) -> None:
+    def __init__(
+        self,
+        arguments: tuple[str, ...],
+        environ: dict[str, str],
+        directory: Path,
+        program: tuple[str, ...] = ("-m", "datastorage"),
+    ) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("DATASTORAGE_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "datastorage", *arguments],
+            [sys.executable, *program, *arguments],
             env={**inherited, **environ},
             cwd=directory,
             stdout=subprocess.DEVNULL,

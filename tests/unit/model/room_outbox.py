@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from models.answers import Answers
 from models.keys import Key
 from tasks.redis_scripts.instants import span_ms
-from tasks.redis_scripts.outbox import Item
+from tasks.redis_scripts.outbox import Item, Trouble
 from tests.unit.model.room import Room
 
+_NONE: Mapping[str, Any] = {}
 REMEMBERED_MS, FIRST_WAIT_MS, LONGEST_WAIT_MS = 86_400_000, 1_000, 60_000
 
 
@@ -42,6 +44,7 @@ class ModelOutbox:
         room, keys = self._room, dict[Key, None]()
         for item in items:
             self._drop(item.event_id)
+            room.quarantine.pop(item.event_id, None)
             room.acked[item.uid] = self._acked_of(item.uid) | {item.event_id}
             room.acked_until[item.uid] = room.now + REMEMBERED_MS
             if item.awaited:
@@ -62,9 +65,12 @@ class ModelOutbox:
         else:
             self._room.acked.pop(uid, None)
 
-    def quarantine(self, item: Item, problem: str) -> None:
+    def quarantine(self, item: Item, problem: str, document: Mapping[str, Any] = _NONE) -> None:
         self._drop(item.event_id)
-        record = {"uid": item.uid, "key": str(item.key), "problem": problem, "body": item.body.decode(errors="replace")}
+        if item.event_id in self._acked_of(item.uid):
+            return
+        body = item.body.decode(errors="replace")
+        record = {"uid": item.uid, "key": str(item.key), "problem": problem, "document": document, "body": body}
         self._room.quarantine[item.event_id] = json.dumps(record)
         self._room.want(str(item.key), self._room.now)
 
@@ -85,6 +91,13 @@ class ModelOutbox:
         room.turn = (str(room.time_us()), room.now + span_ms(ttl))
         return room.turn[0]
 
+    def keep_turn(self, token: str, ttl: timedelta) -> bool:
+        room = self._room
+        if room.turn is None or room.turn[0] != token or room.turn[1] <= room.now:
+            return False
+        room.turn = (token, room.now + span_ms(ttl))
+        return True
+
     def end_turn(self, token: str) -> bool:
         room = self._room
         if room.turn is None or room.turn[0] != token or room.turn[1] <= room.now:
@@ -92,12 +105,15 @@ class ModelOutbox:
         room.turn = None
         return True
 
-    def delay_flush(self, at_least: timedelta | None = None, jitter: float = 0.0) -> timedelta:
+    def delay_flush(self, at_least: timedelta | None = None, share: float = 1.0, words: str = "") -> timedelta:
         room, failures = self._room, self._room.backoff[1]
-        wait = int(min(FIRST_WAIT_MS * 2**failures, LONGEST_WAIT_MS) * (1 + jitter))
+        wait = int(min(FIRST_WAIT_MS * 2**failures, LONGEST_WAIT_MS) * share)
         wait = max(1, wait, span_ms(at_least or timedelta()))
         room.backoff = (room.now + wait, failures + 1)
         return timedelta(milliseconds=wait)
+
+    def trouble(self) -> Trouble:
+        return Trouble(self._room.backoff[1])
 
     def flush_succeeded(self) -> None:
         self._room.backoff = (0, 0)

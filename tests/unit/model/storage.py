@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from models.errors import Permanent
+from tasks.adapters.datastorage import Refused
 
 
 class ModelStorage:
@@ -21,5 +21,5 @@ class ModelStorage:
         for event_id, body in told.items():
             if self.events.get(event_id, body) != body:
                 self.conflicts.append(f"{self.events[event_id]!r} and then {body!r}")
-                raise Permanent(f"event-conflict: {event_id}")
+                raise Refused(f"event-conflict: {event_id}", {})
         self.events |= told

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.errors import Permanent, Transient
+from models.audit_fields import BODY_BYTES
+from models.errors import Transient
 from models.keys import Key
+from tasks.adapters.datastorage import Refused
 from tasks.delivery import deliver
 from tasks.redis_scripts.outbox import Item
 
@@ -36,15 +39,16 @@ class Shelf:
             raise Transient("away")
         numbers = [int(body) for body in bodies]
         if len(numbers) > self.limit or any(self.refuses(number) for number in numbers):
-            raise Permanent("400 or 413")
+            raise Refused("400 or 413", {"status": 400})
         self.stored += numbers
 
     def acknowledge(self, items: Sequence[Item]) -> Sequence[Key]:
         self.acknowledged += [one.event_id for one in items]
         return [one.key for one in items]
 
-    def quarantine(self, item: Item, problem: str) -> None:
+    def quarantine(self, item: Item, problem: str, document: Mapping[str, Any]) -> None:
         assert problem
+        assert document
         self.quarantined.append(item.event_id)
 
 
@@ -71,3 +75,16 @@ def test_no_answer_leaves_the_rest_untouched() -> None:
     assert shelf.stored == [0, 1]
     assert shelf.acknowledged == ["e0", "e1"]
     assert shelf.quarantined == []
+
+
+def test_no_request_is_larger_than_datastorage_reads() -> None:
+    sizes = []
+
+    class Scales(Shelf):
+        def store(self, bodies: Sequence[bytes]) -> None:
+            sizes.append(len(b"[" + b",".join(bodies) + b"]"))
+
+    shelf, large = Scales(), b"x" * (BODY_BYTES // 5)
+    list(deliver([Item(f"e{n}", Key("ns", "x"), "u", large) for n in range(12)], shelf, shelf))
+    assert max(sizes) <= BODY_BYTES
+    assert shelf.acknowledged == [f"e{n}" for n in range(12)]

@@ -1,0 +1,52 @@
+"""A DataStorage of a module's own on each database, behind the fault proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.faults.audit.stand import Service, Stand, stand
+from tests.postgres_plugin import PostgresServer, discard, new_server
+
+BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("audit")
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    """Return a running server that tests may kill and start again."""
+    server = new_server()
+    try:
+        server.start()
+        yield server
+    finally:
+        discard(server)
+
+
+@pytest.fixture(scope="module")
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="module")
+def sqlite_stand(directory: Path, client: redis.Redis) -> Iterator[Stand]:
+    service = Service(directory, f"sqlite:///{directory}/audit.db")
+    service.prepare()
+    with stand(service, client) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def postgres_stand(directory: Path, client: redis.Redis, postgres: PostgresServer) -> Iterator[Stand]:
+    service = Service(directory, postgres.create_database("faults"))
+    service.prepare()
+    with stand(service, client) as made:
+        yield made
