@@ -35,6 +35,8 @@ def build_app(settings: Settings) -> Celery:
         broker_transport="tasks.broker:Transport",
         broker_transport_options=_transport(settings),
         broker_connection_retry_on_startup=True,
+        # Else a worker ends with 1 when Redis becomes a replica, as in a failover, or takes no more because it is full.
+        broker_channel_error_retry=True,
         task_queues=[Queue(name) for name in (EVENTS, TIMERS, AUDIT, RESYNC)],  # type: ignore[no-untyped-call]
         task_default_queue=EVENTS,
         task_routes={

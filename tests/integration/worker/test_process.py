@@ -50,6 +50,24 @@ def test_worker_waits_for_redis_then_lives_and_ends_with_zero(launch: Start, red
     assert child.wait(20) == 0
 
 
+@pytest.mark.timeout(180)
+def test_worker_outlives_a_redis_that_takes_no_writes(launch: Start, redis_server: Any) -> None:
+    """In a failover the old master becomes a replica, and for a while nobody may write anywhere."""
+    child, log = launch(*WORKER)
+    app = build_app(parse_settings({"redis": {"url": redis_server.url}}, {}, {}))
+    with redis.Redis.from_url(redis_server.url) as client:
+        until(lambda: " ready." in log.read_text(), 40, "the worker is ready")
+        client.replicaof("127.0.0.1", "1")
+        try:
+            until(lambda: "onnection to broker lost" in log.read_text(), 30, "it finds that Redis is none to work with")
+        finally:
+            client.replicaof("NO", "ONE")
+        client.delete("wfe:epoch")
+        app.send_task(SWEEP, queue=TIMERS)
+        until(lambda: client.exists("wfe:epoch"), 60, "it sweeps, resyncs and opens the gate")
+    assert child.poll() is None
+
+
 @pytest.mark.timeout(120)
 def test_every_task_is_seen_to_end(launch: Start, redis_server: Any) -> None:
     _, log = launch(*WORKER)
