@@ -193,7 +193,7 @@ def _asked(chosen: Chosen, method: str, route: str, **arguments: Any) -> Iterato
     url = f"{settings.datastorage_url}/api/v1/audit/{route}"
     try:
         with (
-            httpx.Client(timeout=_PATIENCE, trust_env=False, auth=Bearer(settings.token_file)) as client,
+            httpx.Client(timeout=_PATIENCE, trust_env=False, auth=Bearer(settings.reading_token_file)) as client,
             client.stream(method, url, **arguments) as answer,
         ):
             if not answer.is_success:

@@ -1,4 +1,4 @@
-"""Make the files that compose.yaml mounts: passwords once, kubeconfig and pip's configuration at each start.
+"""Make the files that compose.yaml mounts: passwords, tokens, key once; kubeconfig and pip's settings at each start.
 
 The directory is closed to other users of this machine (0700). The files in it are readable (0444), because a container
 runs as a user that owns nothing here and sees the single file only.
@@ -19,8 +19,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 DIRECTORY = Path(__file__).parent / "secrets"
+TOKENS = ("audit_write_token", "audit_read_token")
 PASSWORDS = ("redis_password", "postgres_password", "flower_password")
 # What decides where packages come from. Paths of this machine (find-links, cache-dir) mean nothing in a build.
 _PIP_OPTIONS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries", "cert")
@@ -46,9 +49,12 @@ def main() -> int:
     except Unusable as wrong:
         sys.stderr.write(f"compose: {wrong}\n")
         return 2
-    for name in PASSWORDS:
+    for name in (*PASSWORDS, *TOKENS):
         if not (DIRECTORY / name).exists():
             write(name, secrets.token_urlsafe(24) + "\n")
+    rights = {"executor write": "audit_write_token", "wfe read": "audit_read_token"}
+    write("audit_tokens", "".join(f"{who} {(DIRECTORY / name).read_text()}" for who, name in rights.items()))
+    make_key()
     options = pip_options(pip_configuration())
     authority = Path(options["cert"]) if "cert" in options else arguments.ca
     trusted = authority.read_text(encoding="utf-8") if authority and authority.is_file() else ""
@@ -63,6 +69,17 @@ def write(name: str, text: str) -> None:
     draft.write_text(text, encoding="utf-8")
     draft.chmod(0o444)
     draft.replace(DIRECTORY / name)
+
+
+def make_key() -> None:
+    """Make the key that signs checkpoints where there is none; all public halves ever made stay trusted."""
+    if (DIRECTORY / "audit_key").exists():
+        return
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    trusted = DIRECTORY / "audit_keys"
+    write("audit_keys", (trusted.read_text(encoding="utf-8") if trusted.exists() else "") + public)
+    write("audit_key", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
 
 
 def flatten(path: Path) -> Document:

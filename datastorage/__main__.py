@@ -19,8 +19,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from datastorage import logs, schema, service
+from datastorage.admitting import callers_of, check_exposure
 from datastorage.app import create_app
-from datastorage.authentication import read_tokens
 from datastorage.clock import Clock
 from datastorage.configuration import load
 from datastorage.database_errors import describe
@@ -28,7 +28,7 @@ from datastorage.engine import open_engine
 from datastorage.keys import new_key
 from datastorage.openapi import document
 from datastorage.sealing import rounds_of, seals_of
-from datastorage.settings import Settings, is_loopback
+from datastorage.settings import Settings
 from datastorage.waiting import Unreachable, wait_for_database
 from models.errors import Misconfigured
 
@@ -50,15 +50,12 @@ def serve(config: str | None, host: str | None, port: str | None) -> None:
     options = {"DATASTORAGE_SERVER_HOST": host, "DATASTORAGE_SERVER_PORT": port}
     with _started(config, {name: value for name, value in options.items() if value is not None}) as (settings, engine):
         seals = seals_of(settings.checkpoint)
-        callers = read_tokens(settings.server.token_file) if settings.server.token_file else None
-        listener = service.bind(settings.server)
-        if not settings.server.token_file:
-            log.info("nobody is asked for a token: server.token_file is not set")
-        if not is_loopback(settings.server.host) and settings.server.allow_unauthenticated:
-            log.warning("serving WITHOUT authentication beyond loopback (server.allow_unauthenticated=true)")
-        wait_for_database(engine, settings.database.connect_deadline)
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
+        callers = callers_of(settings, registry)
+        listener = service.bind(settings.server)
+        check_exposure(settings.server, listener)
+        wait_for_database(engine, settings.database.connect_deadline)
         app = create_app(engine, settings.database.pool_size, registry, Clock(), seals, callers)
         with engine.connect() as connection:
             found = schema.current(connection)

@@ -16,8 +16,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from sqlalchemy import Engine
 
 from datastorage import problems, schema
-from datastorage.authentication import Bearer, Callers
+from datastorage.authentication import Bearer
 from datastorage.bodies import read_body
+from datastorage.callers import Callers
 from datastorage.checkpoints import Checkpoints, Seals
 from datastorage.clock import Clock
 from datastorage.engine import HEALTH_CONNECTIONS
@@ -56,7 +57,7 @@ def create_app(
     app.openapi = document  # type: ignore[method-assign]
     problems.install(app)
     if callers is not None:
-        app.add_middleware(Bearer, base=AUDIT, callers=callers)
+        app.add_middleware(Bearer, base=AUDIT, callers=callers, metrics=metrics)
     # The last one added is the outermost: a refusal is logged, too.
     app.add_middleware(RequestLog, metrics=metrics, clock=clock)
     _add_events(app, Events(Repository(engine), metrics, clock), engine, pool_size)

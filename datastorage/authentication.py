@@ -1,99 +1,83 @@
-"""Who may write and who may read: bearer tokens from a file, each with a name and its rights.
+"""Lets a request of the audit API pass when its bearer token has the right that it needs.
 
-A line of the file is `NAME RIGHTS TOKEN`, RIGHTS being read, write or read,write. Only hashes of tokens are kept.
-Health, metrics and the OpenAPI document ask for none.
+Health, metrics and the OpenAPI document ask for no token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from hashlib import sha256
-from pathlib import Path
+import re
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from datastorage.callers import Callers, Reason, Refused, Right
+from datastorage.metrics import Metrics
 from datastorage.problems import Problem, respond
-from models.errors import Misconfigured
+from datastorage.token_file import BEARER_TOKEN
 
-_SHORTEST = 20  # characters; a token is guessed, not chosen
 _WRITES = ("/events", "/events/batch")
-
-
-class Right(StrEnum):
-    """What a token allows. Reading includes verification, export and checkpoints: they change no event."""
-
-    READ = "read"
-    WRITE = "write"
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Whom a token stands for."""
-
-    name: str
-    rights: frozenset[Right]
-
-
-Callers = Mapping[bytes, Caller]
-"""Callers by the SHA-256 of their tokens."""
-
-
-def read_tokens(path: str) -> Callers:
-    """Read a token file. Raises Misconfigured, naming the line but nothing of what is in it."""
-    name = f"server.token_file={path}"
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise Misconfigured(f"{name}: allowed is a readable file") from None
-    callers: dict[bytes, Caller] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        words = line.split()
-        rights = frozenset(words[1].split(",")) if len(words) == 3 else frozenset[str]()
-        if not rights or not rights <= set(Right):
-            raise Misconfigured(f"{name}, line {number}: allowed is NAME read|write|read,write TOKEN")
-        digest = sha256(words[2].encode()).digest()
-        if len(words[2]) < _SHORTEST or digest in callers:
-            raise Misconfigured(
-                f"{name}, line {number}: allowed is a token of its own of {_SHORTEST} characters or more"
-            )
-        callers[digest] = Caller(words[0], frozenset(Right(right) for right in rights))
-    if not callers:
-        raise Misconfigured(f"{name}: allowed is a file with at least one token")
-    return callers
+_CREDENTIALS = re.compile(rf"bearer +({BEARER_TOKEN}) *", re.IGNORECASE)
+_LONGEST = 16_384  # characters; tokens of a cluster have one or two thousand
+_ASKING = 4  # threads that wait for an answer about a token
+_WAITING = 100  # requests that wait for one of those threads
 
 
 class Bearer:
-    """ASGI middleware: lets a request below `base` pass when its token has the right that it needs."""
+    """ASGI middleware around everything below `base`."""
 
-    def __init__(self, app: ASGIApp, base: str, callers: Callers) -> None:
+    def __init__(self, app: ASGIApp, base: str, callers: Callers, metrics: Metrics) -> None:
         self._app = app
         self._base = base
         self._callers = callers
+        self._metrics = metrics
+        self._asking = CapacityLimiter(_ASKING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it with its body unread."""
         if scope["type"] == "http" and scope["path"].startswith(self._base):
             request = Request(scope)
-            refusal = self._refusal(request)
-            if refusal is not None:
-                await respond(refusal, request)(scope, receive, send)
+            try:
+                request.state.log["caller"] = await self._caller(request)
+            except Refused as refused:
+                self._metrics.refused[refused.reason].inc()
+                request.state.log["refused"] = refused.reason.value
+                if refused.caller:
+                    request.state.log["caller"] = refused.caller
+                await respond(_problem(refused), request)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _refusal(self, request: Request) -> Problem | None:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        caller = self._callers.get(sha256(token.strip().encode()).digest()) if scheme.lower() == "bearer" else None
-        if caller is None:
-            headers = {"WWW-Authenticate": "Bearer"}
-            return Problem("unauthorized", 401, "a bearer token that is known here is needed", headers=headers)
-        request.state.log["caller"] = caller.name
+    async def _caller(self, request: Request) -> str:
+        token, right = _token(request), self._right(request)
+        name = self._callers.remembered(token, right)
+        if name is not None:
+            return name
+        if self._asking.statistics().tasks_waiting >= _WAITING:
+            raise Refused(Reason.UNAVAILABLE, "too many tokens are being looked at; try again later")
+        return await to_thread.run_sync(self._callers.admit, token, right, limiter=self._asking)
+
+    def _right(self, request: Request) -> Right:
         writes = request.method == "POST" and request.url.path.removeprefix(self._base) in _WRITES
-        needed = Right.WRITE if writes else Right.READ
-        if needed not in caller.rights:
-            return Problem("forbidden", 403, f"the token of {caller.name} does not have the right to {needed}")
-        return None
+        return Right.WRITE if writes else Right.READ
+
+
+def _token(request: Request) -> str:
+    given = request.headers.getlist("authorization")
+    if not given:
+        raise Refused(Reason.MISSING, "a bearer token is needed")
+    found = _CREDENTIALS.fullmatch(given[0]) if len(given) == 1 and len(given[0]) <= _LONGEST else None
+    if found is None:
+        raise Refused(Reason.MALFORMED, "one header `Authorization: Bearer TOKEN` is needed")
+    return found[1]
+
+
+def _problem(refused: Refused) -> Problem:
+    match refused.reason:
+        case Reason.UNAVAILABLE:
+            headers = {"Retry-After": str(max(1, round(refused.retry_after.total_seconds())))}
+            return Problem("authentication-unavailable", 503, refused.detail, headers=headers)
+        case Reason.FORBIDDEN:
+            return Problem("forbidden", 403, refused.detail)
+        case Reason.MISSING | Reason.MALFORMED | Reason.UNKNOWN:
+            return Problem("unauthorized", 401, refused.detail, headers={"WWW-Authenticate": "Bearer"})

@@ -59,10 +59,14 @@ class Checkpoints:
 
         Many chains that grew are shared out among several, so that writers wait for none of them long.
         """
-        latest, new = self._take_one(key)
-        more = new
-        while more and latest is not None and latest.changed >= _MOST:
-            latest, more = self._take_one(key)
+        try:
+            latest, new = self._take_one(key)
+            more = new
+            while more and latest is not None and latest.changed >= _MOST:
+                latest, more = self._take_one(key)
+        except (SQLAlchemyError, OSError):
+            self._metrics.checkpoints_failed.inc()
+            raise
         return latest, new
 
     def _take_one(self, key: SigningKey) -> tuple[Checkpoint | None, bool]:

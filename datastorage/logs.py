@@ -36,3 +36,5 @@ def configure() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # Alembic tells its own steps; a migration is reported once, at its end.
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # A question to the API server is counted; one that fails is told by who asked it.
+    logging.getLogger("httpx").setLevel(logging.WARNING)

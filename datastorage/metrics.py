@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from datastorage.callers import Reason
+
 _SERVICE = "datastorage"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -22,6 +24,11 @@ class Metrics:
         self.conflicts = counter("audit_event_conflicts_total", "Requests with a taken event_id and another content.")
         self.failed = counter("audit_batches_failed_total", "Writes that the database did not take.")
         self.checkpoints = counter("audit_checkpoints_total", "Signed checkpoints taken.")
+        self.checkpoints_failed = counter("audit_checkpoints_failed_total", "Checkpoints that could not be taken.")
+        refused = Counter(
+            "datastorage_auth_refused_total", "Requests refused for who sent them.", ["reason"], registry=registry
+        )
+        self.refused = {reason: refused.labels(reason.value) for reason in Reason}
         self.write_seconds = Histogram(
             "audit_write_duration_seconds",
             "One transaction of events.",

@@ -158,18 +158,19 @@ def _body(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _problems(*statuses: int) -> dict[str, Any]:
     about = {
-        401: "No token, or one that is not known.",
+        401: "No token, one that is not known, or not one but several.",
         403: "The token does not have the right.",
         400: "The body or a parameter breaks the contract.",
         409: "It conflicts with what is there: a taken event_id, or no key or nothing to sign.",
         413: "The body is too large.",
         500: "The database refused.",
-        503: "The database cannot be reached; see Retry-After.",
+        503: "The database cannot be reached, or nobody can say whose token it is; see Retry-After.",
     }
     content = {MEDIA_TYPE: {"schema": _ref("Problem")}}
     answers = {
         str(status): {"description": about[status], "content": content} for status in sorted({*statuses, 401, 403})
     }
+    answers["401"] = answers["401"] | {"headers": {"WWW-Authenticate": {"schema": {"type": "string"}}}}
     if "503" in answers:
         answers["503"] = answers["503"] | {"headers": {"Retry-After": {"schema": {"type": "integer"}}}}
     return answers

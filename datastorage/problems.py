@@ -30,6 +30,7 @@ TITLES = {
     "database-unavailable": "The database cannot be reached",
     "database-error": "The database refused",
     "internal-error": "The service failed",
+    "authentication-unavailable": "Who asks cannot be found out now",
     "unauthorized": "Who asks is not known",
     "forbidden": "Who asks may not do this",
     "not-found": "There is nothing here",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -17,6 +19,8 @@ log = logging.getLogger("datastorage")
 
 def bind(server: ServerSettings) -> socket.socket:
     """Take the address that the settings say; nobody can connect yet. Raises OSError when it cannot be had."""
+    if server.unix_socket:
+        return _bind_unix(Path(server.unix_socket))
     family, kind, protocol, _, address = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -30,6 +34,8 @@ def bind(server: ServerSettings) -> socket.socket:
 
 def url_of(listener: socket.socket) -> str:
     """Return where a bound socket is reached."""
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{listener.getsockname()}"
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -53,6 +59,22 @@ def run(app: FastAPI, listener: socket.socket, server: ServerSettings) -> None:
     log.info("listening", extra={"fields": {"url": url_of(listener)}})
     uvicorn.Server(config).run(sockets=[listener])
     log.info("stopped")
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, suppress(FileNotFoundError):
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()  # one that a killed process left
+        listener.bind(str(path))
+        path.chmod(0o600)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from difflib import get_close_matches
 from enum import StrEnum
-from ipaddress import ip_address
 from typing import Any, TypeVar
 
 from models.errors import Misconfigured
-from models.setting_kinds import ChoiceKind, DurationKind, FlagKind, Kind, TextKind, WholeKind
+from models.setting_kinds import ChoiceKind, DurationKind, FlagKind, Kind, TextKind, UrlKind, WholeKind
 
 T = TypeVar("T")
 
@@ -28,6 +27,7 @@ _URL = r"(sqlite:///(?!:memory:)|postgresql://)[^\s]{1,4096}"
 _URL_FORMS = "sqlite:///FILE or postgresql://HOST[:PORT]/NAME"
 _NAME = r"(?!:memory:)" + _LINE
 _SECOND = timedelta(seconds=1)
+_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 class Driver(StrEnum):
@@ -52,8 +52,9 @@ class ServerSettings:
 
     host: str = _key("127.0.0.1", TextKind("a host name or an address", r"[A-Za-z0-9._:-]{1,253}"), "loopback only")
     port: int = _key(8080, WholeKind(0, 65535), "0 takes a free one and says which")
+    unix_socket: str = _key("", TextKind("a path"), "a socket for this user alone, instead of host and port")
     token_file: str = _key("", TextKind("a path"), "lines of NAME, read|write|read,write and TOKEN")
-    allow_unauthenticated: bool = _key(False, FlagKind(), "must be set to listen beyond loopback without tokens")
+    allow_unauthenticated: bool = _key(False, FlagKind(), "ask nobody for a token; on loopback only")
     shutdown_timeout: timedelta = _key(30 * _SECOND, _span(_SECOND, 600 * _SECOND), "for accepted requests to finish")
 
 
@@ -87,12 +88,33 @@ class CheckpointSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class KubernetesSettings:
+    """How the API server of a cluster is asked who a token stands for."""
+
+    token_review: bool = _key(False, FlagKind(), "know callers by their tokens of the cluster")
+    audience: str = _key(
+        "datastorage", TextKind("a name without blanks", r"\S{1,253}"), "whom tokens must be meant for"
+    )
+    namespace: str = _key(
+        "kubernaut-system",
+        TextKind("the name of a namespace", r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"),
+        "where rights over auditevents.kubernaut.ai are given",
+    )
+    cache_time: timedelta = _key(10 * _SECOND, _span(timedelta(0), 60 * _SECOND), "how long what was allowed holds")
+    api_server: str = _key("https://kubernetes.default.svc", UrlKind(("https",)), "as a pod reaches it")
+    ca_file: str = _key(f"{_ACCOUNT}/ca.crt", TextKind("a path", _LINE), "read at each question")
+    token_file: str = _key(f"{_ACCOUNT}/token", TextKind("a path", _LINE), "our own, read at each question")
+    timeout: timedelta = _key(5 * _SECOND, _span(_SECOND / 10, 60 * _SECOND), "for an answer; then 503")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything the operator can say. `password` comes from the secret file alone and never shows."""
 
     server: ServerSettings
     database: DatabaseSettings
     checkpoint: CheckpointSettings = CheckpointSettings()
+    kubernetes: KubernetesSettings = KubernetesSettings()
     username: str = ""
     password: str = field(default="", repr=False)
 
@@ -101,6 +123,7 @@ _GROUPS: Mapping[str, type[Any]] = {
     "server": ServerSettings,
     "database": DatabaseSettings,
     "checkpoint": CheckpointSettings,
+    "kubernetes": KubernetesSettings,
 }
 _KINDS: Mapping[str, Kind[Any]] = {
     f"{group}.{declared.name}": declared.metadata["kind"]
@@ -130,33 +153,14 @@ def parse_settings(document: object, environ: Mapping[str, str], secret: Mapping
     for name, value in given.items():
         group, _, key = name.partition(".")
         read[group][key] = _read(name, value)
-    settings = Settings(
+    return Settings(
         ServerSettings(**read["server"]),  # type: ignore[arg-type]
         DatabaseSettings(**read["database"]),  # type: ignore[arg-type]
         CheckpointSettings(**read["checkpoint"]),  # type: ignore[arg-type]
+        KubernetesSettings(**read["kubernetes"]),  # type: ignore[arg-type]
         secret.get("username", ""),
         secret.get("password", ""),
     )
-    _check_exposure(settings.server)
-    return settings
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether only this machine reaches an address; a name other than localhost counts as outside."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _check_exposure(server: ServerSettings) -> None:
-    if server.token_file and server.allow_unauthenticated:
-        raise Misconfigured("server.allow_unauthenticated=true: allowed only without server.token_file")
-    if not is_loopback(server.host) and not server.allow_unauthenticated and not server.token_file:
-        raise Misconfigured(
-            f"server.host={server.host}: allowed without authentication is a loopback address, "
-            "or any with server.allow_unauthenticated=true; or give a server.token_file"
-        )
 
 
 def _from_document(document: object) -> dict[str, object]:

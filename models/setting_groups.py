@@ -108,8 +108,18 @@ class AuditSettings:
     token_file: str = _key(
         "", TextKind("a path, or empty"), "Holds the bearer token for DataStorage; empty: none is sent."
     )
+    read_token_file: str = _key(
+        "",
+        TextKind("a path, or empty"),
+        "Holds the token that `wfe` reads the audit with; empty: that of audit.token_file.",
+    )
     batch_size: int = _key(500, WholeKind(1, 500), "Events in one request; DataStorage refuses more than 500.")
     flush_interval: timedelta = _key(_SECOND, _span(10 * _MS, _MINUTE), "How long an event waits for company.")
+
+    @property
+    def reading_token_file(self) -> str:
+        """The file of the token that reads the audit."""
+        return self.read_token_file or self.token_file
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from cli.local.record import Record, StackPhase, places_of
 from cli.local.redis_server import find_or_install
 from cli.local.removal import name_lock, remove, remove_stale
 from cli.local.request import StackRequest, check, settings_document
+from cli.local.secrets import make_secrets
 from cli.local.stack import READY_WITHIN, Stack, parts_of
 from cli.local.supervisor import Supervisor
 
@@ -65,8 +65,7 @@ def _build(request: StackRequest, say: Say, detach: bool) -> Stack:
     )
     places = places_of(request.name)
     places.make()
-    places.flower_password.touch(mode=0o600)
-    places.flower_password.write_text(secrets.token_urlsafe(18))
+    make_secrets(places)
     record.write(places, known)
     supervisor, process = Supervisor.start(places, parts_of(known, places), _environment(), detach=detach)
     known = replace(known, supervisor=process, socket=str(supervisor.socket_path))
@@ -98,6 +97,8 @@ def _write_settings(known: Record, places: Places, login: str) -> None:
     where = {
         "redis.url": known.addresses.redis_url,
         "audit.datastorage_url": known.addresses.datastorage_url,
+        "audit.token_file": str(places.write_token),
+        "audit.read_token_file": str(places.read_token),
         "kubernetes.kubeconfig": login,
     }
     places.settings.write_text(yaml.safe_dump(settings_document(known.request.settings, where)))

@@ -157,6 +157,8 @@ def described(running: Stack) -> dict[str, Any]:
         "flower_url": running.flower_url,
         "flower_user": FLOWER_USER,
         "flower_password_file": str(running.places.flower_password),
+        "audit_read_token_file": str(running.places.read_token),
+        "audit_public_key_file": str(running.places.audit_public_key),
         "registry": running.registry,
         "settings": str(running.places.settings),
         "logs": str(running.places.logs),
@@ -168,7 +170,7 @@ def _summary(running: Stack) -> str:
     rows = [
         ("kubeconfig", f"export KUBECONFIG={running.kubeconfig}"),
         ("redis", running.redis_url),
-        ("datastorage", running.datastorage_url),
+        ("datastorage", f"{running.datastorage_url}  (token to read with in {running.places.read_token})"),
         ("flower", f"{running.flower_url}  (user {FLOWER_USER}, password in {running.places.flower_password})"),
         *(("metrics", f"{url}  ({part})") for part, url in running.metrics_urls.items()),
         *([("registry", f"{running.registry}  (holds the bundles of docs/samples)")] if running.registry else []),

@@ -103,7 +103,12 @@ def _redis(places: Places, addresses: Addresses, executable: str) -> Part:
 def _datastorage(places: Places, addresses: Addresses) -> Part:
     command = _python("datastorage", "serve", "--host", LOOPBACK, "--port", str(addresses.ports["datastorage"]))
     url = addresses.url("datastorage", "/health/ready")
-    return Part(name="datastorage", command=command, environment=_database(places), url=url, nice=5)
+    proof = {
+        "DATASTORAGE_SERVER_TOKEN_FILE": str(places.tokens),
+        "DATASTORAGE_CHECKPOINT_KEY_FILE": str(places.audit_key),
+        "DATASTORAGE_CHECKPOINT_ANCHOR_FILE": str(places.anchor),
+    }
+    return Part(name="datastorage", command=command, environment={**_database(places), **proof}, url=url, nice=5)
 
 
 def _database(places: Places) -> dict[str, str]:

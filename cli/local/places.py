@@ -51,6 +51,34 @@ class Places:
         return self.root / "flower-password"
 
     @property
+    def tokens(self) -> Path:
+        """Whom DataStorage knows."""
+        return self.root / "audit-tokens"
+
+    @property
+    def write_token(self) -> Path:
+        """What the executor stores audit events with."""
+        return self.root / "audit-write-token"
+
+    @property
+    def read_token(self) -> Path:
+        """What `wfe` reads the audit with."""
+        return self.root / "audit-read-token"
+
+    @property
+    def audit_key(self) -> Path:
+        """What DataStorage signs checkpoints with."""
+        return self.root / "audit-key"
+
+    @property
+    def audit_public_key(self) -> Path:
+        return self.root / "audit-key.pub"
+
+    @property
+    def anchor(self) -> Path:
+        return self.root / "audit-anchor"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 

@@ -23,6 +23,8 @@ _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _OURS: Final = (
     "redis.url",
     "audit.datastorage_url",
+    "audit.token_file",
+    "audit.read_token_file",
     "kubernetes.kubeconfig",
     "kubernetes.context",
     "controller.metrics_addr",

@@ -54,6 +54,11 @@ class Stack:
         return self.record.addresses.datastorage_url
 
     @property
+    def reader(self) -> Mapping[str, str]:
+        """The header that lets a request read the audit."""
+        return {"Authorization": f"Bearer {self.places.read_token.read_text()}"}
+
+    @property
     def metrics_urls(self) -> Mapping[str, str]:
         names = ("watcher", *self.workers, "datastorage", "flower")
         return {name: self.record.addresses.url(name, "/metrics") for name in names}

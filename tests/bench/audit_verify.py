@@ -61,7 +61,7 @@ def measure(name: str, url: str, events: int, directory: Path) -> None:
     print(f"{name}: {events:,} events stored in {time.perf_counter() - began:.0f} s", flush=True)
     command = [sys.executable, "-m", "datastorage", "serve", "--port", "0"]
     environ = {"DATASTORAGE_DATABASE_URL": url, "DATASTORAGE_CHECKPOINT_KEY_FILE": str(key)}
-    environ |= {"DATASTORAGE_CHECKPOINT_INTERVAL": "1h"}
+    environ |= {"DATASTORAGE_CHECKPOINT_INTERVAL": "1h", "DATASTORAGE_SERVER_ALLOW_UNAUTHENTICATED": "true"}
     process = subprocess.Popen(command, env=environ, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     base = next(json.loads(line)["url"] for line in process.stderr if '"listening"' in line) + "/api/v1/audit"

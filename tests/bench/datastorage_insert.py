@@ -129,7 +129,7 @@ def _multi_row(names: tuple[str, ...], rows: int) -> str:
 def through_http(url: str, options: argparse.Namespace) -> tuple[float, list[float]]:
     """Return events per second through a service process, and the seconds of each batch."""
     command = [sys.executable, "-m", "datastorage", "serve", "--port", "0"]
-    environ = {"DATASTORAGE_DATABASE_URL": url}
+    environ = {"DATASTORAGE_DATABASE_URL": url, "DATASTORAGE_SERVER_ALLOW_UNAUTHENTICATED": "true"}
     process = subprocess.Popen(command, env=environ, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     base = next(json.loads(line)["url"] for line in process.stderr if '"listening"' in line)

@@ -20,7 +20,7 @@ from sqlalchemy import Engine, delete
 
 from datastorage import schema
 from datastorage.app import create_app
-from datastorage.authentication import Callers
+from datastorage.callers import Callers
 from datastorage.checkpoints import Seals
 from datastorage.clock import Clock
 from datastorage.engine import open_engine
@@ -70,6 +70,12 @@ class Service:
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()
+
+    def refusals(self) -> dict[str, float]:
+        """Return how many requests were refused, by reason, without those that are none."""
+        family = next(found for found in self.registry.collect() if found.name == "datastorage_auth_refused")
+        counted = [each for each in family.samples if each.name.endswith("_total") and each.value]
+        return {each.labels["reason"]: each.value for each in counted}
 
     def metric(self, name: str) -> float:
         """Return by how much a counter of the contract has grown in this test."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import httpx
 import pytest
 from sqlalchemy import Engine, func, select
 
-from datastorage.authentication import read_tokens
+from datastorage import logs
 from datastorage.openapi import document
+from datastorage.token_file import TokenFile
 from models.tables import audit_events
 from tests.contract.datastorage.conftest import Event, Service
 
@@ -21,13 +23,19 @@ READING = [("GET", "/events"), ("GET", "/export"), ("POST", "/verify-chain"), ("
 
 
 @pytest.fixture
-def guarded(engine: Engine, service: Service, tmp_path: Path) -> Iterator[httpx.Client]:
+def asking(engine: Engine, service: Service, tmp_path: Path) -> Iterator[Service]:
     """Run a service that asks for tokens."""
     (tmp_path / "tokens").write_text(
         f"# who may what\n\nexecutor write {WRITER}\nauditor read {READER}\nwfe read,write {BOTH}\n"
     )
-    callers = read_tokens(str(tmp_path / "tokens"))
-    with Service(engine, service.seals, callers) as running, httpx.Client(base_url=running.url, timeout=30) as http:
+    with Service(engine, service.seals, TokenFile(str(tmp_path / "tokens"))) as running:
+        yield running
+
+
+@pytest.fixture
+def guarded(asking: Service) -> Iterator[httpx.Client]:
+    """Return a client of a service that asks for tokens."""
+    with httpx.Client(base_url=asking.url, timeout=30) as http:
         yield http
 
 
@@ -95,3 +103,77 @@ def test_probes_need_no_token(guarded: httpx.Client, path: str) -> None:
 def test_a_refusal_does_not_wait_for_the_body(guarded: httpx.Client) -> None:
     answer = guarded.post(f"{AUDIT}/events/batch", content=b"x" * 1000, headers={"Content-Type": "application/json"})
     assert answer.status_code == 401
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        b"",
+        b"Bearer\t" + BOTH.encode(),
+        f"Bearer {BOTH}, Bearer {BOTH}".encode(),
+        f"Bearer {BOTH}ä".encode(),
+        f"Bearer {BOTH}ä".encode("latin-1"),
+        b"Bearer " + b"x" * 20_000,
+    ],
+    ids=["empty", "tab", "two", "utf-8", "latin-1", "huge"],
+)
+def test_what_is_not_one_bearer_token_is_malformed(guarded: httpx.Client, asking: Service, credentials: bytes) -> None:
+    answer = guarded.get(f"{AUDIT}/events", headers=[(b"Authorization", credentials)])
+    assert (answer.status_code, asking.refusals()) == (401, {"malformed": 1})
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER", "Bearer  "])
+def test_the_scheme_is_known_however_it_is_spelled(guarded: httpx.Client, scheme: str) -> None:
+    assert guarded.get(f"{AUDIT}/events", headers={"Authorization": f"{scheme} {BOTH}"}).status_code == 200
+
+
+def test_of_two_headers_none_counts(guarded: httpx.Client) -> None:
+    for pair in ((WRITER, READER), (READER, WRITER), (READER, READER)):
+        twice = [("Authorization", f"Bearer {token}") for token in pair]
+        assert guarded.get(f"{AUDIT}/events", headers=twice).status_code == 401
+
+
+def test_each_refusal_is_counted_by_its_reason_and_no_token_is_shown(
+    guarded: httpx.Client, asking: Service, event: Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    stranger = "s" * 30
+    answers = [
+        guarded.get(f"{AUDIT}/events"),
+        guarded.get(f"{AUDIT}/events", headers={"Authorization": stranger}),
+        guarded.get(f"{AUDIT}/events", headers=as_(stranger)),
+        guarded.get(f"{AUDIT}/events", headers=as_(WRITER)),
+        guarded.post(f"{AUDIT}/events", headers=as_(READER), json=event(1)),
+        guarded.post(f"{AUDIT}/events", headers=as_(BOTH), json=event(2)),
+    ]
+    assert [answer.status_code for answer in answers] == [401, 401, 401, 403, 403, 201]
+    assert asking.refusals() == {"missing": 1, "malformed": 1, "unknown": 1, "forbidden": 2}
+    told = [vars(record)["fields"] for record in caplog.records if record.name == "datastorage.request"]
+    assert [(line.get("caller"), line.get("refused")) for line in told] == [
+        (None, "missing"),
+        (None, "malformed"),
+        (None, "unknown"),
+        ("executor", "forbidden"),
+        ("auditor", "forbidden"),
+        ("wfe", None),
+    ]
+    shown = guarded.get("/metrics").text + guarded.get("/openapi.json").text
+    shown += "".join(answer.text + str(answer.headers) for answer in answers)
+    # What the HTTP client of the test says about its own requests is not the service's.
+    logged = [record for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
+    shown += "".join(logs.JsonFormatter().format(record) for record in logged)
+    for token in (stranger, WRITER, READER, BOTH):
+        assert token not in shown
+
+
+def test_refusals_are_declared() -> None:
+    for path, operations in document()["paths"].items():
+        for operation in operations.values():
+            answers = operation["responses"]
+            if path.startswith(AUDIT):
+                assert {"401", "403", "503"} <= set(answers)
+                assert "WWW-Authenticate" in answers["401"]["headers"]
+                assert "Retry-After" in answers["503"]["headers"]
+                assert operation["security"] == [{"bearer": []}, {}]
+            else:
+                assert "401" not in answers

@@ -17,7 +17,17 @@ from tests.e2e.compose.engine import Engine
 
 ROOT = Path(__file__).parents[3]
 _SLOWEST_MAKE = 420.0  # seconds
-_OURS = ("KUBECONFIG", "COMPOSE_", "MAKE", "MFLAGS", "WFE_EXECUTION_", "WFE_BACKOFF_", "WFE_AUDIT_", "WFE_CELERY_")
+_OURS = (
+    "KUBECONFIG",
+    "COMPOSE_",
+    "MAKE",
+    "MFLAGS",
+    "WFE_EXECUTION_",
+    "WFE_BACKOFF_",
+    "WFE_AUDIT_",
+    "WFE_CELERY_",
+    "DATASTORAGE_",
+)
 
 
 @dataclass(slots=True)
@@ -80,7 +90,7 @@ class Checkout:
         return found
 
     def secret(self, name: str) -> str:
-        """Return a generated password."""
+        """Return a generated password or token."""
         return (self.folder / "compose" / "secrets" / name).read_text().strip()
 
 

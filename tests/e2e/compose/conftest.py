@@ -21,6 +21,7 @@ from tests.e2e.compose.checkout import ROOT, Checkout, copy_project
 from tests.e2e.compose.engine import Engine, engine
 
 EXECUTIONS = "/apis/kubernaut.ai/v1alpha1/namespaces/default/workflowexecutions"
+SETTINGS = {"WFE_EXECUTION_COOLDOWN_PERIOD": "1s", "DATASTORAGE_CHECKPOINT_INTERVAL": "2s"}
 ACCOUNT = "system:serviceaccount:kubernaut-system:kubernaut-executor"
 
 
@@ -109,14 +110,17 @@ def stack(
     folder = tmp_path_factory.mktemp("project")
     copy_project(folder)
     checkout = Checkout(folder, container_engine, local_cluster.login(ACCOUNT), f"wfe-test-{folder.stat().st_ino}")
-    checkout.write_settings(WFE_EXECUTION_COOLDOWN_PERIOD="1s")
+    checkout.write_settings(**SETTINGS)
     say(f"make compose-up in an empty folder, {_count(folder)} files")
     try:
         checkout.make("compose-up")
         say("the stack is healthy")
         with (
             Api.of(local_cluster.kubeconfig) as api,
-            httpx.Client(base_url=f"http://127.0.0.1:{checkout.ports['datastorage']}") as datastorage,
+            httpx.Client(
+                base_url=f"http://127.0.0.1:{checkout.ports['datastorage']}",
+                headers={"Authorization": f"Bearer {checkout.secret('audit_read_token')}"},
+            ) as datastorage,
         ):
             yield Stack(checkout, local_cluster, api, datastorage)
     finally:

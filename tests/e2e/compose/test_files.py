@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 import yaml
 
+from datastorage.callers import Right
+from datastorage.keys import read_public_keys, read_signing_key
+from datastorage.token_file import TokenFile
 from models.settings import known_keys
 from tests.e2e.compose.checkout import ROOT
 
@@ -69,7 +72,7 @@ def test_every_setting_of_the_executor_can_be_given_and_is_explained() -> None:
 def test_every_variable_of_the_stack_is_explained() -> None:
     named = set(re.findall(r"(?<!\$)\$\{(\w+)", (COMPOSE / "compose.yaml").read_text()))
     explained = set(re.findall(r"^#(\w+)=", (COMPOSE / ".env.example").read_text(), re.MULTILINE))
-    assert named - {"KUBECONFIG_SUM"} <= explained
+    assert named - {"KUBECONFIG_SUM", "AUDIT_SUM"} <= explained
 
 
 def test_every_part_can_be_scaled_and_is_probed() -> None:
@@ -92,6 +95,31 @@ def test_passwords_are_made_once_and_closed_to_others(place: Path) -> None:
     assert prepare(place, kubeconfig("https://10.0.0.8:6443")).returncode == 0
     assert {name: (made / name).read_text() for name in before} == before
     assert "10.0.0.8" in (made / "kubeconfig").read_text()
+
+
+def test_tokens_and_key_are_made_once_and_a_removed_one_is_replaced(place: Path) -> None:
+    assert prepare(place, kubeconfig()).returncode == 0
+    made = place / "secrets"
+    write, read = ((made / f"audit_{right}_token").read_text().strip() for right in ("write", "read"))
+    assert len({write, read}) == 2
+    callers = TokenFile(str(made / "audit_tokens"))
+    assert (callers.admit(write, Right.WRITE), callers.admit(read, Right.READ)) == ("executor", "wfe")
+    assert callers.remembered(write, Right.READ) is callers.remembered(read, Right.WRITE) is None
+    first = read_signing_key("key", str(made / "audit_key"))
+    before = {file.name: file.read_text() for file in made.iterdir()}
+    done = prepare(place, kubeconfig())
+    assert {file.name: file.read_text() for file in made.iterdir()} == before
+    (made / "audit_key").unlink()
+    (made / "audit_read_token").unlink()
+    done = prepare(place, kubeconfig())
+    assert done.returncode == 0
+    second = read_signing_key("key", str(made / "audit_key"))
+    trusted = read_public_keys("keys", str(made / "audit_keys"))
+    for key in (first, second):
+        assert trusted.fault(key.key_id, b"message", key.sign(b"message")) == ""
+    assert first.key_id != second.key_id
+    assert TokenFile(str(made / "audit_tokens")).remembered(read, Right.READ) is None
+    assert not any(text.strip() in done.stdout + done.stderr for text in before.values() if text.strip())
 
 
 def test_only_the_current_context_goes_along_with_its_files_embedded(place: Path) -> None:

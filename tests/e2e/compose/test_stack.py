@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.e2e.compose.checkout import service_of
-from tests.e2e.compose.conftest import ACCOUNT, Stack
+from tests.e2e.compose.conftest import ACCOUNT, SETTINGS, Stack
 from tests.waiting import until
 
 # The engine, the image and the start of everything belong to the first test that asks for them.
@@ -48,6 +48,29 @@ def test_an_execution_completes_and_its_audit_is_in_postgresql(stack: Stack, say
     assert stack.checkout.compose(*database).split() == ["workflow.completed", "workflow.started"]
 
 
+def test_the_audit_asks_for_tokens_and_its_checkpoints_are_signed(stack: Stack) -> None:
+    events = "/api/v1/audit/events"
+    assert stack.datastorage.get(events).status_code == httpx.codes.OK
+    assert stack.datastorage.post(events, json={}).status_code == httpx.codes.FORBIDDEN
+    for headers in ({"Authorization": ""}, {"Authorization": f"Bearer {'x' * 32}"}):
+        assert stack.datastorage.get(events, headers=headers).status_code == httpx.codes.UNAUTHORIZED
+
+    def verified() -> dict[str, Any]:
+        report: dict[str, Any] = stack.datastorage.post("/api/v1/audit/verify-chain").raise_for_status().json()
+        return report if report["newest_checkpoint"] and report["events_since"] == 0 else {}
+
+    report = until(verified, 60, "everything stored is signed by a checkpoint", every=0.5)
+    assert (report["valid"], report["faults"]) == (True, [])
+    anchored = stack.checkout.compose("exec", "-T", "datastorage", "cat", "/var/lib/datastorage/anchor")
+    assert len(anchored.splitlines()) == report["newest_checkpoint"]["number"]
+    logs = stack.checkout.compose("logs", "--no-color")
+    flower = f"http://127.0.0.1:{stack.checkout.ports['flower']}/tasks"
+    shown = stack.datastorage.get("/metrics").text
+    shown += httpx.get(flower, auth=("wfe", stack.checkout.secret("flower_password"))).raise_for_status().text
+    for name in ("audit_write_token", "audit_read_token"):
+        assert stack.checkout.secret(name) not in logs + shown
+
+
 def test_everything_is_healthy_and_the_migration_ended_well(stack: Stack) -> None:
     containers = stack.checkout.containers()
     assert {service_of(each) for each in containers} == SERVICES
@@ -73,7 +96,8 @@ def test_the_working_directory_is_empty_and_passwords_are_in_no_environment(stac
     assert (
         stack.checkout.compose("exec", "-T", "worker", "sh", "-c", "ls -A .; touch x 2>/dev/null || echo no") == "no\n"
     )
-    passwords = [stack.checkout.secret(name) for name in ("redis_password", "postgres_password", "flower_password")]
+    names = ("redis_password", "postgres_password", "flower_password", "audit_write_token", "audit_read_token")
+    passwords = [stack.checkout.secret(name) for name in names]
     for each in stack.checkout.containers():
         declared = " ".join([*each["Config"]["Env"], *(each["Config"]["Cmd"] or [])])
         assert not any(password in declared for password in passwords), service_of(each)
@@ -107,7 +131,7 @@ def test_flower_asks_for_a_login_and_changes_nothing(stack: Stack) -> None:
 def test_a_second_start_takes_the_new_kubeconfig_and_keeps_the_rest(stack: Stack) -> None:
     before = {service_of(each): each["Id"] for each in running(stack)}
     stack.checkout.kubeconfig = stack.cluster.login(ACCOUNT)
-    stack.checkout.write_settings(WFE_EXECUTION_COOLDOWN_PERIOD="1s")
+    stack.checkout.write_settings(**SETTINGS)
     stack.checkout.make("compose-up")
     after = {service_of(each): each["Id"] for each in running(stack)}
     assert {service for service in before if after[service] != before[service]} == {"watcher", "worker"}

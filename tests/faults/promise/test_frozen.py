@@ -58,6 +58,7 @@ def test_nothing_starts_while_frozen_on_any_worker(stack: Stack, api_cluster: Lo
     answer = httpx.get(
         f"{stack.datastorage_url}/api/v1/audit/events",
         params={"correlation_id": f"freeze-{frozen['metadata']['uid']}", "limit": 100},
+        headers=stack.reader,
     )
     told = [(event["event_type"], event["actor_id"]) for event in reversed(answer.json()["data"])]
     assert told == [("workflow.frozen", ADMIN), ("workflow.unfrozen", ADMIN)]

@@ -42,7 +42,7 @@ def test_killed_part_costs_nothing_but_time(stack: Stack, part: str) -> None:
     assert runs.overlaps == []
     assert set(runs.created.values()) == {1}
     for name in names:
-        assert stored_events(stack.datastorage_url, name) == ONCE, name
+        assert stored_events(stack, name) == ONCE, name
 
 
 @pytest.mark.slow
@@ -60,4 +60,4 @@ def test_executions_go_on_while_datastorage_is_away(stack: Stack) -> None:
     stack.start("datastorage")
     until(lambda: all_audited(cluster, "default", names), 100, "all is audited", every=0.5)
     for name in names:
-        assert stored_events(stack.datastorage_url, name) == ONCE, name
+        assert stored_events(stack, name) == ONCE, name

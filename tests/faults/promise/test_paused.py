@@ -65,7 +65,7 @@ def test_paused_worker_writes_nothing_once_its_passes_are_taken_over(hasty: Stac
     assert runs.overlaps == []
     assert set(runs.created.values()) == {1}
     for name in names:
-        assert stored_events(hasty.datastorage_url, name) == ONCE, name
+        assert stored_events(hasty, name) == ONCE, name
 
 
 @pytest.mark.slow
@@ -87,7 +87,7 @@ def test_worker_that_is_asked_to_end_finishes_its_passes_and_exits_with_zero(has
     assert runs.overlaps == []
     assert set(runs.created.values()) == {1}
     for name in names:
-        assert stored_events(hasty.datastorage_url, name) == ONCE, name
+        assert stored_events(hasty, name) == ONCE, name
 
 
 def _declare(cluster: Cluster, stem: str) -> list[str]:

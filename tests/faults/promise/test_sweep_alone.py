@@ -100,11 +100,11 @@ def test_everything_ends_by_the_sweep_alone(deaf: Stack, lost: Path) -> None:
     assert phases(cluster, "default", names) == {"Completed": EXECUTIONS}
     assert phases(cluster, "default", [refused, cancelled]) == {"Failed": 2}
     for name in names:
-        assert stored_events(deaf.datastorage_url, name)[-2:] == [("workflow.started", 1), ("workflow.completed", 1)]
-    tried = stored_events(deaf.datastorage_url, refused)
+        assert stored_events(deaf, name)[-2:] == [("workflow.started", 1), ("workflow.completed", 1)]
+    tried = stored_events(deaf, refused)
     assert len(set(tried)) == len(tried)
     assert set(tried) == REFUSED
-    assert stored_events(deaf.datastorage_url, cancelled) == [
+    assert stored_events(deaf, cancelled) == [
         ("workflow.started", 1),
         ("workflow.cancelled", 1),
         ("workflow.failed", 1),

@@ -57,7 +57,7 @@ def test_promise_holds(stack: Stack, disturb: Callable[[Stack], None]) -> None:
     assert len(runs.created) == EXECUTIONS
     assert set(runs.created.values()) == {1}
     for name in names:
-        stored = stored_events(stack.datastorage_url, name)
+        stored = stored_events(stack, name)
         assert len(set(stored)) == len(stored), (name, stored)
         assert set(stored) - {("workflow.queued", 1)} == {("workflow.started", 1), ("workflow.completed", 1)}, name
         assert stored[-2:] == [("workflow.started", 1), ("workflow.completed", 1)], name

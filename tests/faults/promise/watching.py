@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import orjson
 
+from cli.local import Stack
 from models.errors import Transient
 from models.keys import Key
 from models.names import API_VERSION, KIND
@@ -96,10 +97,12 @@ def all_audited(cluster: Cluster, namespace: str, names: Iterable[str]) -> bool:
     return True
 
 
-def stored_events(datastorage_url: str, correlation_id: str) -> list[tuple[str, int]]:
+def stored_events(stack: Stack, correlation_id: str) -> list[tuple[str, int]]:
     """Return (type, attempt) of every stored event of one execution, oldest first."""
     answer = httpx.get(
-        f"{datastorage_url}/api/v1/audit/events", params={"correlation_id": correlation_id, "limit": 1000}
+        f"{stack.datastorage_url}/api/v1/audit/events",
+        params={"correlation_id": correlation_id, "limit": 1000},
+        headers=stack.reader,
     )
     answer.raise_for_status()
     return [(event["event_type"], event["event_data"]["attempt"]) for event in reversed(answer.json()["data"])]

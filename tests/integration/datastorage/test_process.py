@@ -17,6 +17,14 @@ from tests.integration.datastorage.conftest import Start, event, eventually, tot
 from tests.postgres_plugin import PostgresServer
 
 
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
 def test_not_ready_before_the_migration_and_ready_after_it(start: Start) -> None:
     server = start("serve", "--port", "0")
     assert httpx.get(f"{server.url}/health").status_code == 200
@@ -42,7 +50,17 @@ def test_events_survive_kill_9(start: Start) -> None:
     ("arguments", "settings", "line"),
     [
         (("serve", "--port", "http"), {}, "misconfigured: server.port=http: allowed is a whole number from 0 to 65535"),
-        (("serve", "--host", "0.0.0.0"), {}, "misconfigured: server.host=0.0.0.0: allowed without authentication"),
+        (
+            ("serve",),
+            {"server_allow_unauthenticated": "false"},
+            "misconfigured: server.token_file is not set: allowed is",
+        ),
+        (("serve", "--host", "0.0.0.0", "--port", "0"), {}, "misconfigured: server.host=0.0.0.0: allowed without auth"),
+        (
+            ("serve",),
+            {"server_token_file": "nowhere"},
+            "misconfigured: server.token_file=nowhere: allowed is a readable",
+        ),
         (("migrate",), {"database_pool_size": "many"}, "misconfigured: database.pool_size=many: allowed is a whole"),
         (("serve", "--config", "nowhere.yaml"), {}, "misconfigured: --config=nowhere.yaml: allowed is a readable YAML"),
     ],
@@ -56,12 +74,56 @@ def test_a_wrong_setting_is_one_line_and_exit_2(
     assert process.lines[0].startswith(line)
 
 
-def test_listening_beyond_loopback_is_announced(start: Start) -> None:
-    """127.1 is loopback for the system but not by its text, so nothing is exposed here."""
-    assert start("serve", "--host", "127.1", "--port", "0").wait() == 2
-    allowed = start("serve", "--host", "127.1", "--port", "0", server_allow_unauthenticated="true")
-    assert allowed.url.startswith("http://127.0.0.1:")
-    assert "WITHOUT authentication" in allowed.logged("serving")["message"]
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("127.0.0.1", "http://127.0.0.1:"), ("localhost", "http://"), ("127.1", "http://127.0.0.1:")]
+    + [("::1", "http://[::1]:")] * _has_ipv6(),
+)
+def test_without_authentication_loopback_is_served_and_announced(start: Start, host: str, url: str) -> None:
+    """What counts is the address that is taken, not how it is called."""
+    server = start("serve", "--host", host, "--port", "0")
+    assert server.url.startswith(url)
+    assert "WITHOUT authentication" in server.logged("serving")["message"]
+    assert server.lines.index(next(line for line in server.lines if "WITHOUT" in line)) == 0
+    assert httpx.get(f"{server.url}/health").status_code == 200
+
+
+def test_a_unix_socket_is_for_this_user_alone(start: Start, tmp_path: Path) -> None:
+    start("migrate").wait()
+    path = tmp_path / "s"
+    for _ in range(2):  # the second finds what the first, killed, has left
+        server = start("serve", server_unix_socket=str(path))
+        assert server.url == f"unix:{path}"
+        assert path.stat().st_mode & 0o777 == 0o600
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://datastorage") as client:
+            assert client.get("/api/v1/audit/events").status_code == 200
+        assert start("serve", server_unix_socket=str(path)).wait() == 1
+        server.process.send_signal(signal.SIGKILL)
+        server.wait()
+
+
+def test_a_token_is_taken_and_given_without_a_restart(start: Start, tmp_path: Path) -> None:
+    start("migrate").wait()
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"executor write {'w' * 20}\nauditor read {'r' * 20}\n")
+    server = start("serve", "--port", "0", server_token_file=str(tokens))
+    events = f"{server.url}/api/v1/audit/events"
+
+    def status(token: str) -> int:
+        return httpx.get(events, headers={"Authorization": f"Bearer {token}"}).status_code
+
+    assert server.logged("a token is asked for")["tokens"] == 2
+    assert status("r" * 20) == 200
+    tokens.write_text(f"executor write {'w' * 20}\nauditor read {'n' * 20}\n")
+    eventually(lambda: status("r" * 20) == 401)
+    assert status("n" * 20) == 200
+    tokens.write_text("nonsense\n")
+    eventually(lambda: "datastorage_token_file_broken 1.0" in httpx.get(f"{server.url}/metrics").text)
+    assert status("n" * 20) == 200
+    assert server.logged("the token file is broken")["level"] == "error"
+    assert server.terminate() == 0
+    log = "\n".join(server.lines)
+    assert not any(letter * 20 in log for letter in "wrn")
 
 
 def test_a_taken_port_is_one_line(start: Start) -> None:

@@ -96,7 +96,8 @@ def test_what_was_frozen_is_audited_under_who_asked(terminal: Terminal, stack: S
     terminal.wfe("unfreeze")
     words = ("get", "cm", FREEZE_NAME, "-n", "kubernaut-system", "--ignore-not-found")
     until(lambda: terminal.kubectl(*words) == "", 60, "the freeze is gone", every=0.5)
-    page = httpx.get(f"{stack.datastorage_url}/api/v1/audit/events", params={"event_category": "workflow"}).json()
+    events = f"{stack.datastorage_url}/api/v1/audit/events"
+    page = httpx.get(events, params={"event_category": "workflow"}, headers=stack.reader).json()
     told = {
         event["event_type"]: (event["actor_type"], event["actor_id"])
         for event in page["data"]

@@ -57,8 +57,10 @@ def test_environment_over_file() -> None:
         ({"server": {"xyzzy": 1}}, "server.xyzzy=1: unknown key"),
         ({"server": [1]}, "server='[1]': allowed is a group of keys"),
         ("text", "configuration file='text': allowed is a group of keys"),
-        ({"server": {"host": "0.0.0.0"}}, "server.host=0.0.0.0: allowed without authentication is a loopback address"),
-        ({"server": {"host": "::"}}, "server.host=::: allowed without authentication is a loopback address"),
+        ({"kubernetes": {"token_review": "maybe"}}, "kubernetes.token_review=maybe: allowed is true or false"),
+        ({"kubernetes": {"api_server": "http://k"}}, "kubernetes.api_server=http://k: allowed is a URL https://host"),
+        ({"kubernetes": {"cache_time": "1h"}}, "kubernetes.cache_time=1h: allowed is a duration such as"),
+        ({"kubernetes": {"audience": ""}}, "kubernetes.audience=: allowed is a name without blanks"),
         ({"database": {"url": "sqlite:///x", "name": "y"}}, "database.name=y: allowed only without database.url"),
     ],
 )
@@ -72,16 +74,6 @@ def test_unknown_variables() -> None:
     # What Kubernetes sets for a Service called `datastorage` or `datastorage-service`.
     ours = {"DATASTORAGE_PORT_8080_TCP": "tcp://10.0.0.1:8080", "DATASTORAGE_SERVICE_HOST": "10.0.0.1"}
     assert parse_settings(None, ours, {}).server.port == 8080
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
-def test_loopback_needs_no_permission(host: str) -> None:
-    assert parse_settings({"server": {"host": host}}, {}, {}).server.host == host
-
-
-def test_beyond_loopback_with_permission() -> None:
-    environ = {"DATASTORAGE_SERVER_HOST": "0.0.0.0", "DATASTORAGE_SERVER_ALLOW_UNAUTHENTICATED": "true"}
-    assert parse_settings(None, environ, {}).server.allow_unauthenticated
 
 
 def test_a_url_in_the_environment_replaces_the_parts_in_the_file() -> None:
