@@ -13,6 +13,7 @@ from kombu.entity import Queue
 
 from beat_schedule import SCHEDULE
 from models.settings import Settings
+from tasks import broker
 from tasks.config import load_or_exit
 from tasks.liveness import HeartbeatFile
 from tasks.options import given_config, offer_config
@@ -25,6 +26,7 @@ SWEEP, RESYNC_TASK, FLUSH = "workflowexecution.sweep", "workflowexecution.resync
 
 def build_app(settings: Settings) -> Celery:
     """Return the app of a process. The settings travel with it as `app.conf.wfe`."""
+    broker.install()
     celery = Celery(
         "kubernaut-executor",
         include=["tasks.reconciling", "tasks.upkeep", "tasks.auditing", "tasks.worker_process"],
@@ -32,7 +34,6 @@ def build_app(settings: Settings) -> Celery:
     )
     celery.conf.update(
         broker_url=settings.redis.connection_url(),
-        broker_transport="tasks.broker:Transport",
         broker_transport_options=_transport(settings),
         broker_connection_retry_on_startup=True,
         # Else a worker ends with 1 when Redis becomes a replica, as in a failover, or takes no more because it is full.

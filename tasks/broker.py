@@ -1,5 +1,6 @@
 """The Redis transport of kombu with one client a connection in place of one a command.
 
+It stands behind the URLs `redis` and `rediss` in place of the stock one, because Flower knows a broker by its URL.
 kombu 5.6 builds a new `redis.Redis` around the same pool for whatever it sends: a tenth of a busy worker's time. A
 client holds no state of its own, and threads may share it. To be removed when a release keeps it.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kombu import transport
 from kombu.transport import redis
 
 
@@ -28,3 +30,8 @@ class Transport(redis.Transport):
     """`redis` and `rediss` with that channel."""
 
     Channel = Channel
+
+
+def install() -> None:
+    """Let this process use it; before its first connection."""
+    transport.TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "tasks.broker:Transport"))

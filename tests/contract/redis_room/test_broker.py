@@ -39,6 +39,7 @@ def test_new_pool_gets_a_new_client(redis_url: str) -> None:
         channel = connection.default_channel
         first = channel._create_client()
         assert channel._create_client() is first
+        assert connection.as_uri().startswith("redis://"), "Flower knows a broker by it"
         channel._disconnect_pools()
         second = channel._create_client()
         assert second is not first

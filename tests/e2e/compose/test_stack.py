@@ -126,6 +126,9 @@ def test_flower_asks_for_a_login_and_changes_nothing(stack: Stack) -> None:
         found = until(lambda: worker.findall(flower.get("/workers", auth=login).text), 30, "Flower shows the worker")
         shutdown = flower.post(f"/api/worker/shutdown/{found[0]}", auth=login)
         assert shutdown.status_code == httpx.codes.METHOD_NOT_ALLOWED
+        until(
+            lambda: "<td>timers</td>" in flower.get("/broker", auth=login).text, 30, "Flower may look into the broker"
+        )
 
 
 def test_a_second_start_takes_the_new_kubeconfig_and_keeps_the_rest(stack: Stack) -> None:

@@ -21,6 +21,7 @@ from cli.local import record
 from cli.local.places import Places, choose_ports
 from devcluster import Cluster
 from tasks import clock
+from tasks.app import AUDIT, EVENTS, RESYNC, TIMERS
 from tests.waiting import until
 
 WFE = str(Path(sys.executable).with_name("wfe"))
@@ -106,6 +107,16 @@ def test_flower_wants_a_login_and_changes_nothing(running: dict[str, Any]) -> No
     assert httpx.get(f"{running['flower_url']}/workers", auth=login).status_code == 200
     for path in ("/api/task/send-task/workflowexecution.resync", "/api/worker/shutdown/worker-1@local"):
         assert httpx.post(f"{running['flower_url']}{path}", auth=login, json={}).status_code == 405
+
+
+def test_flower_shows_how_much_waits_in_each_queue(running: dict[str, Any]) -> None:
+    login = (running["flower_user"], Path(running["flower_password_file"]).read_text())
+
+    def shown() -> bool:
+        page = httpx.get(f"{running['flower_url']}/broker", auth=login).text
+        return all(f"<td>{queue}</td>" in page for queue in (EVENTS, TIMERS, AUDIT, RESYNC))
+
+    until(shown, 30, "Flower knows the broker and the queues of a worker")
 
 
 def test_nothing_listens_beyond_loopback(local: Local, running: dict[str, Any]) -> None:
