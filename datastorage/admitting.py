@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -61,6 +62,12 @@ def check_exposure(server: ServerSettings, listener: socket.socket) -> None:
     )
 
 
+def token_file_gauge(good: Callable[[], bool], registry: CollectorRegistry) -> None:
+    """Expose whether the token file is wrong. It is looked at with each scrape: also where nobody asks for anything."""
+    about = "1 while the old tokens hold because the new file is wrong."
+    Gauge("datastorage_token_file_broken", about, registry=registry).set_function(lambda: float(not good()))
+
+
 def is_loopback(listener: socket.socket) -> bool:
     """Say whether only this machine reaches a bound socket."""
     if listener.family == socket.AF_UNIX:
@@ -73,9 +80,6 @@ def is_loopback(listener: socket.socket) -> bool:
 
 def _token_file(path: str, registry: CollectorRegistry) -> TokenFile:
     tokens = TokenFile(path)
-    # Looked at with each scrape, too: a broken file is seen where nobody asks for anything.
-    Gauge(
-        "datastorage_token_file_broken", "1 while the old tokens hold because the new file is wrong.", registry=registry
-    ).set_function(lambda: float(not tokens.look()))
+    token_file_gauge(tokens.look, registry)
     log.info("a token is asked for", extra={"fields": {"token_file": path, "tokens": len(tokens)}})
     return tokens

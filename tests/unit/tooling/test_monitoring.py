@@ -15,7 +15,10 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from cli.main import wfe
+from datastorage.admitting import token_file_gauge
+from datastorage.api_server import ApiServer
 from datastorage.metrics import Metrics as DataStorageMetrics
+from datastorage.settings import KubernetesSettings
 from tasks.metrics import Metrics
 from watcher.gauges import ClusterGauges, Stored
 from watcher.health import register_streams
@@ -47,6 +50,8 @@ def _known() -> set[str]:
     register_streams(registry, [])
     other = CollectorRegistry()
     DataStorageMetrics(other)
+    ApiServer(KubernetesSettings(), other)
+    token_file_gauge(lambda: True, other)
     endings = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"], "gauge": [""]}
     families = (*registry.collect(), *other.collect())
     return {family.name + ending for family in families for ending in endings[family.type]}
