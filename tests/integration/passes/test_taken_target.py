@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import redis
 
 from models.hold import Mine
@@ -126,15 +127,16 @@ def test_failure_in_mid_run_blocks_until_somebody_clears_it(world: World) -> Non
     assert world.make_pass(second).status.phase is Phase.RUNNING
 
 
-def test_clearance_written_into_the_status_as_if_asked_for_is_told(world: World) -> None:
+@pytest.mark.parametrize(("by", "method"), [("bob", "Annotation"), ("unverified:bob", "StatusField")])
+def test_clearance_written_into_the_status_in_our_own_words_is_told(world: World, by: str, method: str) -> None:
     """The API server records who wrote a field; only what we wrote ourselves has been told."""
     first = failed_in_mid_run(world)
     rested(world, first)
     written = {
         "clearedAt": "2026-01-01T00:00:00Z",
-        "clearedBy": "bob",
+        "clearedBy": by,
         "clearReason": "looked at",
-        "clearMethod": "Annotation",
+        "clearMethod": method,
     }
     path = f"{paths.execution(first)}/status?fieldManager=kubectl-edit"
     world.cluster.merge_patch(path, {"status": {"blockClearance": written}})
@@ -144,6 +146,10 @@ def test_clearance_written_into_the_status_as_if_asked_for_is_told(world: World)
     assert FactType.BLOCK_CLEARED in {fact.type for fact in cleared.pending_facts}
     assert "BlockCleared" in world.events_of(first)
     assert world.make_pass(first).status.clearance == cleared.clearance
+    world.parts.outbox.acknowledge(world.parts.outbox.take(100))
+    world.make_pass(first)
+    settled = world.make_pass(first)
+    assert (settled.status.pending_facts, settled.status.clearance) == ((), cleared.clearance)
 
 
 def test_run_with_the_annotations_of_an_execution_of_another_target_is_foreign(world: World) -> None:
