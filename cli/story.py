@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import click
@@ -14,7 +14,7 @@ from cli.errors import UsageError
 from cli.options import Chosen, Output, common
 from cli.proof import checkpoint, export, verify
 from cli.quarantine import quarantine
-from cli.table import table
+from cli.table import table_in_parts
 from models.audit import event_id
 from models.instants import format_instant, read_instant
 from models.status import FactType
@@ -59,34 +59,49 @@ def story(name: str | None, correlation_id: str | None, also_earlier: bool, chos
     if not name and not correlation_id:
         raise UsageError("name an execution, or a remediation with --correlation-id")
     access = open_access(chosen)
-    events = list(stored(access, correlation_id or access.execution(access.key(name or "")).correlation_id))
+    events = stored(access, correlation_id or access.execution(access.key(name or "")).correlation_id)
     if name:
-        events = list(of_execution(events, access.key(name).namespace, access.key(name).name))
+        events = of_execution(events, access.key(name).namespace, access.key(name).name)
         living = None if also_earlier else access.find(access.key(name))
         if living is not None:
             events = of_living(events, living.uid)
-    match chosen.output:
-        case Output.JSON:
-            click.echo(json.dumps(events, indent=1, ensure_ascii=False))
-        case Output.YAML:
-            click.echo(yaml.safe_dump(events, sort_keys=False, allow_unicode=True).rstrip("\n"))
-        case _ if events:
-            click.echo(told(events))
-        case _:
-            click.echo("No audit events found.", err=True)
+    parts = {Output.JSON: in_json, Output.YAML: in_yaml}.get(chosen.output, told)(events)
+    some = False
+    for part in parts:
+        click.echo(part)
+        some = True
+    if not some:
+        click.echo("No audit events found.", err=True)
 
 
 def stored(access: Access, correlation_id: str) -> Iterator[dict[str, Any]]:
-    """Yield the stored events of a remediation, oldest first. Raises ExecutorError."""
-    newest_first: list[dict[str, Any]] = []
-    parameters: dict[str, Any] = {"correlation_id": correlation_id, "limit": PAGE}
+    """Yield the stored events of a remediation, oldest first, as DataStorage gives them. Raises ExecutorError."""
+    parameters: dict[str, Any] = {"correlation_id": correlation_id, "limit": PAGE, "order": "oldest"}
     while True:
         page = access.audit.query(parameters)
-        newest_first += page["data"]
+        yield from page["data"]
         if page["next_cursor"] is None:
-            break
+            return
         parameters["cursor"] = page["next_cursor"]
-    yield from reversed(newest_first)
+
+
+def in_json(events: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the lines of a JSON array."""
+    held = "["
+    for event in events:
+        yield held if held == "[" else f"{held},"
+        held = " " + json.dumps(event, indent=1, ensure_ascii=False).replace("\n", "\n ")
+    yield from ("[]",) if held == "[" else (held, "]")
+
+
+def in_yaml(events: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the items of a YAML list."""
+    some = False
+    for event in events:
+        some = True
+        yield yaml.safe_dump([event], sort_keys=False, allow_unicode=True).rstrip("\n")
+    if not some:
+        yield "[]"
 
 
 def of_execution(events: Iterable[dict[str, Any]], namespace: str, name: str) -> Iterator[dict[str, Any]]:
@@ -94,13 +109,16 @@ def of_execution(events: Iterable[dict[str, Any]], namespace: str, name: str) ->
     return (event for event in events if (event.get("namespace"), event.get("resource_id")) == (namespace, name))
 
 
-def of_living(events: Sequence[dict[str, Any]], uid: str) -> list[dict[str, Any]]:
-    """Keep the events of the execution that has the name now, and say how many of its predecessors are left out."""
-    own = [event for event in events if tells_of(event, uid)]
-    if len(own) < len(events):
-        left_out = len(events) - len(own)
+def of_living(events: Iterable[dict[str, Any]], uid: str) -> Iterator[dict[str, Any]]:
+    """Keep the events of the execution that has the name now; say in the end how many of its predecessors are not."""
+    left_out = 0
+    for event in events:
+        if tells_of(event, uid):
+            yield event
+        else:
+            left_out += 1
+    if left_out:
         click.echo(f"{left_out} events of earlier executions of that name are left out (--all shows them).", err=True)
-    return own
 
 
 def tells_of(event: Mapping[str, Any], uid: str) -> bool:
@@ -111,9 +129,9 @@ def tells_of(event: Mapping[str, Any], uid: str) -> bool:
     return bool(event["event_id"] == event_id(uid, FactType(kind), attempt))
 
 
-def told(events: Iterable[Mapping[str, Any]]) -> str:
-    """Return the events as a table, in their order."""
-    rows = [
+def told(events: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the events as a table, in their order."""
+    rows = (
         (
             _instant(event),
             str(event.get("resource_id") or ""),
@@ -123,8 +141,8 @@ def told(events: Iterable[Mapping[str, Any]]) -> str:
             detail(event),
         )
         for event in events
-    ]
-    return table(("TIME", "EXECUTION", "EVENT", "ATTEMPT", "OUTCOME", "DETAIL"), rows)
+    )
+    return table_in_parts(("TIME", "EXECUTION", "EVENT", "ATTEMPT", "OUTCOME", "DETAIL"), rows)
 
 
 def detail(event: Mapping[str, Any]) -> str:

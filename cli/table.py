@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from cli.plain import one_line
 
+ROWS_OF_A_PART = 500
 _GAP = "   "
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Align columns by their widest cell, three spaces apart; the last column is not padded with more than it needs."""
-    lines = [tuple(headers), *(tuple(one_line(cell) for cell in row) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(headers))]
+    lines = [tuple(headers), *(_plain(row) for row in rows)]
+    return _aligned(lines, _widths(lines, [0] * len(headers)))
+
+
+def table_in_parts(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield the same table in parts, none without a row; a later part may need wider columns than those before it."""
+    widths = [0] * len(headers)
+    lines = [tuple(headers)]
+    empty = True
+    for row in rows:
+        lines.append(_plain(row))
+        empty = False
+        if len(lines) > ROWS_OF_A_PART:
+            widths = _widths(lines, widths)
+            yield _aligned(lines, widths)
+            lines = []
+    if lines and not empty:
+        yield _aligned(lines, _widths(lines, widths))
+
+
+def _plain(row: Sequence[str]) -> tuple[str, ...]:
+    return tuple(one_line(cell) for cell in row)
+
+
+def _widths(lines: Sequence[Sequence[str]], least: Sequence[int]) -> list[int]:
+    return [max(low, *(len(line[column]) for line in lines)) for column, low in enumerate(least)]
+
+
+def _aligned(lines: Iterable[Sequence[str]], widths: Sequence[int]) -> str:
     return "\n".join(
         _GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from datastorage.problems import MEDIA_TYPE, TITLES, TYPE_BASE
-from datastorage.query import AGO, DEFAULT_LIMIT, FILTERS, LARGEST_LIMIT
+from datastorage.query import AGO, DEFAULT_LIMIT, FILTERS, LARGEST_LIMIT, ORDERS
 from models.audit_fields import BATCH_SIZE, FIELDS, LARGEST_INTEGER, Field, Kind
 from models.audit_values import UUID_FORM
 from models.audit_verify import FaultKind
@@ -77,7 +77,10 @@ def _write_batch() -> dict[str, Any]:
 
 
 def _find() -> dict[str, Any]:
-    answers = {"200": _json("One page, newest first.", _ref("EventPage")), **_problems(400, 500, 503)}
+    answers = {
+        "200": _json("One page; newest first, unless asked otherwise.", _ref("EventPage")),
+        **_problems(400, 500, 503),
+    }
     return _operation("findEvents", "Find events.", answers) | {"parameters": _parameters()}
 
 
@@ -125,7 +128,8 @@ def _parameters() -> list[dict[str, Any]]:
     offset = {"type": "integer", "minimum": 0, "maximum": LARGEST_INTEGER, "default": 0}
     token = {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}
     cursor = _parameter("cursor", token, "The next_cursor of the page before; instead of offset.")
-    return [*parameters, _parameter("limit", limit), _parameter("offset", offset), cursor]
+    order = _parameter("order", {"type": "string", "enum": list(ORDERS), "default": ORDERS[0]}, "Which come first.")
+    return [*parameters, _parameter("limit", limit), _parameter("offset", offset), cursor, order]
 
 
 def _parameter(name: str, schema: dict[str, Any], about: str = "Exact match.") -> dict[str, Any]:

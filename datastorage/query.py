@@ -25,6 +25,7 @@ FILTERS: dict[str, tuple[str, ...]] = {
 }
 AGO = "[0-9]{1,9}[sm]|[0-9]{1,6}h|[0-9]{1,5}d"  # what lies in the years that there are
 _AGO = re.compile(AGO)
+ORDERS = ("newest", "oldest")
 _AGO_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # A plus sign that was not percent-encoded arrives as a space.
@@ -46,7 +47,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to look for, newest first. `since` and `until` are both inclusive; `cursor` is where a page before ended."""
+    """What to look for. `since` and `until` are both inclusive; `cursor` is where a page before ended."""
 
     filters: tuple[tuple[str, str], ...] = ()
     since: datetime | None = None
@@ -54,6 +55,7 @@ class Query:
     limit: int = DEFAULT_LIMIT
     offset: int = 0
     cursor: Cursor | None = None
+    order: str = ORDERS[0]  # which come first
 
 
 def read_query(parameters: Iterable[tuple[str, str]], *, now: datetime) -> Query:
@@ -61,7 +63,7 @@ def read_query(parameters: Iterable[tuple[str, str]], *, now: datetime) -> Query
     readers: dict[str, Callable[[str], Any]] = {name: _filter(allowed) for name, allowed in FILTERS.items()}
     readers |= {"since": lambda text: _instant(text, now), "until": lambda text: _instant(text, now)}
     readers |= {"limit": _whole(1, LARGEST_LIMIT), "offset": _whole(0, LARGEST_INTEGER)}
-    readers["cursor"] = _cursor
+    readers |= {"cursor": _cursor, "order": _filter(ORDERS)}
     values: dict[str, Any] = {}
     problems = []
     for name, text in parameters:

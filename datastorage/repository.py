@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select, tuple_
 
 from datastorage.bulk import add_events, claim_ids
 from datastorage.chaining import link_events
@@ -45,7 +45,7 @@ class UnknownParent(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of the rows that match, newest first, and how many match in all."""
+    """Some of the rows that match, in the order asked for, and how many match in all."""
 
     rows: Sequence[dict[str, Any]]
     total: int
@@ -79,17 +79,26 @@ class Repository:
 
     def find(self, query: Query) -> Page:
         """Return one page and the total, both of the same snapshot."""
-        wanted = _conditions(query)
-        order = (audit_events.c.event_timestamp.desc(), audit_events.c.sequence.desc())
-        page = select(*_SHOWN, audit_events.c.sequence).where(*wanted, *_behind(query.cursor)).order_by(*order)
-        page = page.limit(query.limit + 1).offset(query.offset)
         with self._reading.begin() as connection:
-            total = connection.execute(select(func.count()).select_from(audit_events).where(*wanted)).scalar_one()
-            found = connection.execute(page).all()
+            total = connection.execute(count_of(query)).scalar_one()
+            found = connection.execute(page_of(query)).all()
         rows = [dict(zip(_SHOWN_NAMES, row, strict=False)) for row in found[: query.limit]]
         last = found[query.limit - 1] if len(found) > query.limit else None
         end = Cursor(last.event_timestamp, last.sequence) if last else None
         return Page(rows, total, end)
+
+
+def count_of(query: Query) -> Select[int]:
+    """Ask how many events match."""
+    return select(func.count()).select_from(audit_events).where(*_conditions(query))
+
+
+def page_of(query: Query) -> Select[Any]:
+    """Ask for one page and one row more, which tells whether there is another."""
+    places = (audit_events.c.event_timestamp, audit_events.c.sequence)
+    order = [place.desc() for place in places] if query.order == "newest" else list(places)
+    page = select(*_SHOWN, audit_events.c.sequence).where(*_conditions(query), *_behind(query)).order_by(*order)
+    return page.limit(query.limit + 1).offset(query.offset)
 
 
 def _unique(records: Sequence[AuditRecord]) -> dict[UUID, AuditRecord]:
@@ -125,10 +134,12 @@ def _check_known(connection: Connection, records: Sequence[AuditRecord], known: 
             raise EventConflict(index, record.event_id)
 
 
-def _behind(cursor: Cursor | None) -> list[ColumnElement[bool]]:
-    if cursor is None:
+def _behind(query: Query) -> list[ColumnElement[bool]]:
+    if query.cursor is None:
         return []
-    return [tuple_(audit_events.c.event_timestamp, audit_events.c.sequence) < (cursor.instant, cursor.sequence)]
+    place = tuple_(audit_events.c.event_timestamp, audit_events.c.sequence)
+    end = (query.cursor.instant, query.cursor.sequence)
+    return [place < end if query.order == "newest" else place > end]
 
 
 def _conditions(query: Query) -> list[ColumnElement[bool]]:

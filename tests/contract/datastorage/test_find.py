@@ -57,6 +57,9 @@ def found(client: httpx.Client, **parameters: Any) -> list[int]:
         ({"since": "7d", "until": "2d"}, [1]),
         ({"since": "2026-03-01", "until": "2026-02-01"}, []),
         ({"limit": 2}, [5, 4]),
+        ({"order": "newest"}, [5, 4, 3, 2, 1]),
+        ({"order": "oldest"}, [1, 2, 3, 4, 5]),
+        ({"order": "oldest", "limit": 2, "offset": 1}, [2, 3]),
         ({"limit": 2, "offset": 1}, [4, 3]),
         ({"offset": 2**63 - 1}, []),
         ({"unknown": "x"}, [5, 4, 3, 2, 1]),
@@ -109,6 +112,7 @@ def test_equal_instants_come_in_reverse_order_of_insertion(client: httpx.Client,
         ({"event_outcome": ""}, {"event_outcome"}),
         ({"correlation_id": "a\x00"}, {"correlation_id"}),
         ({"severity": ["a", "b"]}, {"severity"}),
+        ({"order": "random"}, {"order"}),
         ({"cursor": ""}, {"cursor"}),
         ({"cursor": "ü"}, {"cursor"}),
         ({"cursor": "MjAyNi0wMy0wMQ"}, {"cursor"}),
@@ -179,3 +183,20 @@ def test_total_and_page_are_of_one_snapshot(client: httpx.Client, engine: Engine
     assert inserts == [201]
     assert (page.total, len(page.rows)) == (2, 2)
     assert found(client) == [3, 2, 1]
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_pages_by_cursor_follow_the_order(client: httpx.Client, event: Event, order: str) -> None:
+    """Instants that several events have in common fall on the ends of pages."""
+    instants = [f"2026-03-01T10:00:{number // 3:02}Z" for number in range(20)]
+    client.post("/events/batch", json=[event(n + 1, event_timestamp=at) for n, at in enumerate(instants)])
+    seen: list[int] = []
+    parameters = {"limit": "4", "order": order}
+    while True:
+        page = client.get("/events", params=parameters).json()
+        seen += [int(row["event_id"][-4:], 16) for row in page["data"]]
+        if page["next_cursor"] is None:
+            break
+        parameters["cursor"] = page["next_cursor"]
+    expected = list(range(1, 21))
+    assert seen == (expected if order == "oldest" else expected[::-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from cli.lines import Place, queue_table
 from cli.listing import executions_table
 from cli.listing import rendered as listed
 from cli.options import Chosen, Output
-from cli.story import detail, of_execution, of_living, told
+from cli.story import detail, in_json, in_yaml, of_execution, of_living, told
 from models.audit import event_id
 from models.keys import Key
 from models.status import FactType
@@ -103,11 +104,33 @@ def stored(kind: str, **data: Any) -> dict[str, Any]:
 
 def test_the_story_is_a_table_in_the_order_given() -> None:
     events = [stored("workflow.started", pipelinerun_name="wfe-1"), stored("workflow.completed", duration="2s")]
-    assert [line.split()[2] for line in told(events).splitlines()[1:]] == ["workflow.started", "workflow.completed"]
-    assert "2026-03-01T11:59:00Z" in told(events)
+    assert [line.split()[2] for line in "\n".join(told(events)).splitlines()[1:]] == [
+        "workflow.started",
+        "workflow.completed",
+    ]
+    assert "2026-03-01T11:59:00Z" in "".join(told(events))
+    assert list(told([])) == []
     assert detail(events[1]) == "after 2s"
     failed = stored("workflow.failed", failure_reason="TaskFailed", failure_message="boom")
     assert detail(failed) == "TaskFailed: boom"
+
+
+def test_a_story_is_told_while_it_is_read() -> None:
+    """The first of it is there long before the last was asked for; in parts it is what it is as a whole."""
+    events = [stored("workflow.started", pipelinerun_name="wfe-1", about='a"\n\u2028') for _ in range(1200)]
+
+    def endless() -> Iterator[dict[str, Any]]:
+        yield from events
+        raise AssertionError("everything was read before anything was told")
+
+    for form in (told, in_json, in_yaml):
+        assert next(form(endless()))
+    parts = list(told(events))
+    assert len(parts) > 1
+    assert "\n".join(parts).splitlines() == [*parts[0].splitlines()[:2], *[parts[0].splitlines()[1]] * 1199]
+    for some in ([], events[:1], events[:3]):
+        assert "\n".join(in_json(some)) == json.dumps(some, indent=1, ensure_ascii=False)
+        assert "\n".join(in_yaml(some)) == yaml.safe_dump(some, sort_keys=False, allow_unicode=True).rstrip("\n")
 
 
 def test_the_story_of_one_leaves_out_its_relatives() -> None:
@@ -121,9 +144,9 @@ def test_the_story_is_that_of_the_living_one_and_says_what_it_leaves_out(capsys:
         for uid, kind in (("earlier", FactType.COMPLETED), ("living", FactType.STARTED))
     ]
     odd = stored("other.kind", attempt="x")
-    assert of_living([first, second, odd], "living") == [second]
+    assert list(of_living([first, second, odd], "living")) == [second]
     assert capsys.readouterr().err == ("2 events of earlier executions of that name are left out (--all shows them).\n")
-    assert of_living([second], "living") == [second]
+    assert list(of_living([second], "living")) == [second]
     assert capsys.readouterr().err == ""
 
 
