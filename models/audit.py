@@ -7,7 +7,9 @@ was written. What an end tells (completion, failure) is final; what a start or a
 from __future__ import annotations
 
 import json
+import re
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,6 +26,8 @@ TEXT_MAX = 4096
 """Characters of one text in `event_data`: all of them together stay below DataStorage's 256 KiB."""
 
 _COLUMN_MAX = 255
+_SECRET_NAME = re.compile("pass|secret|token|credential|api.?key|private.?key|auth", re.IGNORECASE)
+_SHORTEST_SECRET = 4  # characters; a shorter value would blank ordinary words
 NOBODY = "unverified:unknown"
 
 _PHASE_OF = {
@@ -148,7 +152,22 @@ def _event_data(execution: Execution, fact: Fact) -> dict[str, Any]:
     act = _act(status, fact)
     if act is not None:
         fields["request_reason"] = act[1] or None
-    return {key: _cut(value) for key, value in fields.items() if value is not None}
+    secrets = _secrets(spec.parameters)
+    return {key: _cut(_without(value, secrets)) for key, value in fields.items() if value is not None}
+
+
+def _secrets(parameters: Mapping[str, str]) -> list[str]:
+    """Return the values of parameters whose name looks like a secret, longer ones first."""
+    values = {value for name, value in parameters.items() if _SECRET_NAME.search(name)}
+    return sorted((value for value in values if len(value) >= _SHORTEST_SECRET), key=len, reverse=True)
+
+
+def _without(value: Any, secrets: list[str]) -> Any:
+    """Blank secrets in a text: no parameter is audited, but a message of Kubernetes or Tekton may quote one."""
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, "***")
+    return value
 
 
 def _cut(value: Any) -> Any:

@@ -304,6 +304,17 @@ def test_no_parameter_is_audited() -> None:
         assert b"password" not in event.encoded()
 
 
+@pytest.mark.parametrize("name", ["password", "DB_PASSWD", "apiKey", "api-key", "GITHUB_TOKEN", "clientSecret", "Auth"])
+def test_a_secret_that_a_message_quotes_is_blanked(name: str) -> None:
+    assert BLOCKING.failure is not None
+    failure = replace(BLOCKING.failure, message="step failed: hunter2hunter2 is wrong, GRACE=3000, hunter2 too")
+    told = execution(replace(BLOCKING, pending_facts=(Fact(FactType.FAILED, 1, NOW),), failure=failure))
+    parameters = {name: "hunter2", f"{name}-2": "hunter2hunter2", "GRACE": "3000", f"{name}-3": "st"}
+    told = replace(told, spec=replace(told.spec, parameters=parameters))
+    (event,) = pending_events(told)
+    assert event.body["event_data"]["failure_message"] == "step failed: *** is wrong, GRACE=3000, *** too"
+
+
 def waiting_for_audit(*kinds: FactType) -> Status:
     status = ended().with_condition(ConditionType.AUDIT, False, "AuditPending", "…", NOW)
     return replace(status, pending_facts=tuple(Fact(kind, 1, NOW) for kind in kinds))
