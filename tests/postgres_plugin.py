@@ -52,8 +52,8 @@ class PostgresServer:
         """Return the URL of one database, with credentials."""
         return f"postgresql://tester:{self._password}@127.0.0.1:{self.port}/{database}"
 
-    def start(self) -> None:
-        """Start the server and return when it answers."""
+    def start(self, *, file_size: int = 0) -> None:
+        """Start the server and return when it answers; no file may become larger than `file_size` bytes, if given."""
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": self.port,
@@ -64,7 +64,7 @@ class PostgresServer:
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_die_with_parent(), self._binaries / "postgres", "-D", self._data, *options],
+                [*_limited(file_size), *_die_with_parent(), self._binaries / "postgres", "-D", self._data, *options],
                 stdout=log, stderr=log, cwd="/", **self._identity(),
             )  # fmt: skip
         self._wait()
@@ -171,6 +171,11 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _limited(file_size: int) -> list[str]:
+    # POSIX counts in blocks of 512 bytes.
+    return ["sh", "-c", f'ulimit -f {file_size // 512} && exec "$@"', "sh"] if file_size else []
 
 
 def _die_with_parent() -> list[str]:

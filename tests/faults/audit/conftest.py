@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
@@ -14,14 +13,9 @@ from tests.postgres_plugin import PostgresServer, discard, new_server
 BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
 
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("audit")
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """Return a running server that tests may kill and start again."""
+    """Return a running server that tests may kill, but start again."""
     server = new_server()
     try:
         server.start()
@@ -37,7 +31,8 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture(scope="module")
-def sqlite_stand(directory: Path, client: redis.Redis) -> Iterator[Stand]:
+def sqlite_stand(tmp_path_factory: pytest.TempPathFactory, client: redis.Redis) -> Iterator[Stand]:
+    directory = tmp_path_factory.mktemp("sqlite")
     service = Service(directory, f"sqlite:///{directory}/audit.db")
     service.prepare()
     with stand(service, client) as made:
@@ -45,8 +40,10 @@ def sqlite_stand(directory: Path, client: redis.Redis) -> Iterator[Stand]:
 
 
 @pytest.fixture(scope="module")
-def postgres_stand(directory: Path, client: redis.Redis, postgres: PostgresServer) -> Iterator[Stand]:
-    service = Service(directory, postgres.create_database("faults"))
+def postgres_stand(
+    tmp_path_factory: pytest.TempPathFactory, client: redis.Redis, postgres: PostgresServer
+) -> Iterator[Stand]:
+    service = Service(tmp_path_factory.mktemp("postgresql"), postgres.create_database("faults"))
     service.prepare()
     with stand(service, client) as made:
         yield made

@@ -71,12 +71,14 @@ _PATIENCE_SECONDS = 60
 class FaultProxy:
     """Listens on a free loopback port; `upstream` is the port behind it, which may change.
 
-    `outcomes` are what each request met and what DataStorage answered to it, None when it did not get that far.
+    `outcomes` are what each request met and what DataStorage answered to it, None when it did not get that far;
+    `forwarded` counts the requests that DataStorage has in full.
     """
 
     def __init__(self, upstream: int) -> None:
         self.upstream = upstream
         self.outcomes: list[tuple[Fault | None, int | None]] = []
+        self.forwarded = 0
         self._faults: deque[Fault] = deque()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -143,6 +145,7 @@ class FaultProxy:
             return
         with self._upstream() as behind:
             behind.sendall(head + body)
+            self.forwarded += 1
             answer_head, answer = _read_head(behind)
             answer += _read(behind, _length(answer_head) - len(answer))
         self.outcomes[place] = (fault, int(answer_head.split(b" ", 2)[1]))

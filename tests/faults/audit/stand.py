@@ -174,15 +174,15 @@ class Stand:
             self.turn()
         raise AssertionError(f"{self.outbox.size()} events left: {self.outbox.trouble()}")
 
-    def meets(self, *faults: Fault, timeout: timedelta = PATIENT, events: int = 3) -> None:
+    def meets(self, *faults: Fault, timeout: timedelta = PATIENT) -> None:
         """Emit, let the next exchanges go wrong like this, and see that all is well afterwards."""
         story = f"story-{len(self.emitted)}"
-        self.emit(story, events)
+        self.emit(story, 2)
         self.proxy.then(*faults)
         hasty = self.worker(timeout) if timeout != PATIENT else None
         while not self.proxy.spent:
             self.turn(hasty)
-        self.emit(story, events)
+        self.emit(story, 1)
         self.drain()
         self.check()
 

