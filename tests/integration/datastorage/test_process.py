@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 
 import datastorage
+from datastorage.engine import HEALTH_CONNECTIONS, PROVING_CONNECTIONS
 from tests.integration.datastorage.conftest import Start, event, eventually, total
 from tests.postgres_plugin import PostgresServer
 
@@ -150,6 +154,49 @@ def test_sigterm_finishes_what_was_accepted(start: Start) -> None:
     assert server.wait() == 0
     again = start("serve", "--port", "0")
     assert total(again.url) == 1
+
+
+def test_a_file_that_somebody_else_writes_to_is_503_and_nothing_is_stored(start: Start, tmp_path: Path) -> None:
+    start("migrate").wait()
+    url = start("serve", "--port", "0", database_lock_timeout="100ms").url
+    other = sqlite3.connect(tmp_path / "audit.db", isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        answer = httpx.post(f"{url}/api/v1/audit/events/batch", json=[event(1), event(2)], timeout=30)
+        assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (503, "database-unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+        assert total(url) == 0, "readers wait for nobody"
+        other.execute("ROLLBACK")
+    finally:
+        other.close()
+    assert httpx.post(f"{url}/api/v1/audit/events/batch", json=[event(1), event(2)], timeout=30).status_code == 201
+    assert total(url) == 2
+
+
+@pytest.mark.postgres
+def test_more_requests_than_connections_wait_and_open_no_others(start: Start, own_server: PostgresServer) -> None:
+    own_server.start()
+    assert start("migrate", url=own_server.url()).wait() == 0
+    url = start("serve", "--port", "0", url=own_server.url(), database_pool_size="2").url
+    statuses: list[int] = []
+
+    def send(writer: int) -> None:
+        with httpx.Client(timeout=60) as client:
+            for number in range(5):
+                batch = [event(1 + writer * 1000 + number * 20 + n) for n in range(20)]
+                statuses.append(client.post(f"{url}/api/v1/audit/events/batch", json=batch).status_code)
+
+    senders = [threading.Thread(target=send, args=(number,)) for number in range(8)]
+    for sender in senders:
+        sender.start()
+    most = 0
+    with psycopg.connect(own_server.url(), autocommit=True) as watching:
+        while any(sender.is_alive() for sender in senders):
+            query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'datastorage'"
+            most = max(most, watching.execute(query).fetchall()[0][0])
+    assert statuses == [201] * 40
+    assert 1 <= most <= 2 + HEALTH_CONNECTIONS + PROVING_CONNECTIONS
+    assert total(url) == 800
 
 
 @pytest.mark.postgres
