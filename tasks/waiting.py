@@ -6,12 +6,12 @@ import logging
 import threading
 from collections.abc import Callable
 
-from models.errors import ExecutorError
+from models.errors import ExecutorError, Misconfigured
 from models.settings import RedisSettings
 from tasks import clock
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
-from tasks.redis_scripts.connection import connect, ping
+from tasks.redis_scripts.connection import connect, refuse_eviction
 
 START_DEADLINE = 120.0
 PAUSE = 0.5
@@ -21,12 +21,14 @@ log = logging.getLogger(__name__)
 
 
 def wait_for(what: str, ask: Callable[[], object], stop: threading.Event, deadline: float) -> bool:
-    """Ask until there is an answer. False when `stop` came first; raises TimeoutError after `deadline`."""
+    """Ask until there is an answer; False when `stop` came first. Raises TimeoutError after `deadline`."""
     started = said = clock.monotonic()
     log.info("waiting", extra={"waits_for": what})
     while not stop.is_set():
         try:
             ask()
+        except Misconfigured:
+            raise
         except ExecutorError as error:
             now = clock.monotonic()
             if now - started > deadline:
@@ -51,6 +53,6 @@ def wait_for_cluster(cluster: Cluster, stop: threading.Event, deadline: float) -
 
 
 def wait_for_redis(settings: RedisSettings, stop: threading.Event, deadline: float) -> bool:
-    """Wait for Redis to answer. Raises TimeoutError."""
+    """Wait for Redis to answer. Raises TimeoutError, and Misconfigured where it would lose what is put into it."""
     with connect(settings) as client:
-        return wait_for("Redis", lambda: ping(client), stop, deadline)
+        return wait_for("Redis", lambda: refuse_eviction(client), stop, deadline)

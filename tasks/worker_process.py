@@ -54,6 +54,7 @@ def _prepare_beat(sender: Any, **_: Any) -> None:
 
 def _wait_or_exit(settings: Settings, *, cluster: bool) -> None:
     """Wait in order: Redis, then for a worker the API server and the CRD; what does not come ends the process with 1.
+    A Redis that would lose holds ends it with 2.
 
     A signal ends a process that waits at once: it has not begun anything.
     """
@@ -64,6 +65,9 @@ def _wait_or_exit(settings: Settings, *, cluster: bool) -> None:
             kubernetes = settings.kubernetes
             timeout = kubernetes.request_timeout
             wait_for_cluster(Cluster.connect(kubernetes.kubeconfig, kubernetes.context, timeout), never, START_DEADLINE)
+    except Misconfigured as wrong:
+        log.error("misconfigured: %s", wrong)
+        raise SystemExit(2) from None
     except TimeoutError as error:
         log.error("giving up: %s", error)
         raise SystemExit(1) from None

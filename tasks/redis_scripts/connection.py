@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -56,3 +57,17 @@ def ping(client: Client) -> None:
     """Ask Redis whether it answers. Raises Transient."""
     with translated():
         client.ping()
+
+
+def refuse_eviction(client: Client) -> None:
+    """Refuse a Redis that makes room by dropping keys: a hold without expiry would be lost while its gate is open.
+
+    Raises:
+        Misconfigured: it may evict keys that do not expire.
+        Transient: it does not answer.
+    """
+    with translated():
+        memory: Any = client.info("memory")
+    policy = str(memory.get("maxmemory_policy"))
+    if memory.get("maxmemory") and policy.startswith("allkeys"):
+        raise Misconfigured(f"this Redis drops keys when it is full (maxmemory-policy {policy}); allowed is noeviction")

@@ -9,7 +9,7 @@
 --   4 {prefix}:fence      STRING  the last fence given, microseconds; only ever grows
 --   5 {prefix}:epoch      STRING  run_id of the server process on which the gate was opened; missing, or another's = the
 --                                 gate is closed: a server that was restarted from a snapshot, or a replica that took
---                                 over, may have lost the last holds
+--                                 over, may have lost the last holds (an ACL has to allow INFO)
 --   6 {prefix}:restoring  STRING  microseconds at which the restoration under way began; expires when it gives no sign
 --   7 {prefix}:owners     HASH    uid -> "ns/name <run name> <target>", for everybody who holds or waits
 --   8 {prefix}:owned      HASH    ns/name -> its uids in `owners`, with spaces between

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
 
 from models.errors import Misconfigured, Transient
 from models.keys import Key
-from models.settings import RedisSettings
+from models.settings import RedisSettings, parse_settings
 from tasks.redis_scripts.connection import Client, connect, ping
 from tasks.redis_scripts.hold import Holds
 from tasks.redis_scripts.outbox import Outbox
 from tasks.redis_scripts.queue import Claim, WorkQueue
+from tasks.waiting import wait_for_redis
 from tests.redis_plugin import RedisServer
 
 A = Key("ns", "a")
@@ -77,3 +80,21 @@ def test_a_full_redis_is_transient(client: Client) -> None:
 def test_a_url_of_something_else_is_misconfigured() -> None:
     with pytest.raises(Misconfigured, match=r"redis\.url=http://x"):
         connect(RedisSettings(url="http://x"))
+
+
+@pytest.mark.parametrize(
+    ("policy", "limit", "refused"), [("allkeys-lru", "100mb", True), ("allkeys-random", "0", False)]
+)
+def test_a_redis_that_drops_keys_is_refused_at_the_start(
+    redis_client: Client, redis_url: str, policy: str, limit: str, refused: bool
+) -> None:
+    redis_client.config_set("maxmemory-policy", policy)
+    redis_client.config_set("maxmemory", limit)
+    settings = parse_settings({"redis": {"url": redis_url}}, {}, {}).redis
+    try:
+        with pytest.raises(Misconfigured, match=policy) if refused else nullcontext():
+            assert wait_for_redis(settings, threading.Event(), 5)
+    finally:
+        redis_client.config_set("maxmemory", "0")
+        redis_client.config_set("maxmemory-policy", "noeviction")
+    assert wait_for_redis(settings, threading.Event(), 5)

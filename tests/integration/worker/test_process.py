@@ -50,6 +50,21 @@ def test_worker_waits_for_redis_then_lives_and_ends_with_zero(launch: Start, red
     assert child.wait(20) == 0
 
 
+@pytest.mark.timeout(120)
+def test_a_redis_that_drops_keys_ends_it_with_two(launch: Start, redis_server: Any) -> None:
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("maxmemory", "100mb")
+        try:
+            child, log = launch("-A", "tasks", "beat", "--loglevel", "INFO")
+            assert child.wait(60) == 2
+        finally:
+            client.config_set("maxmemory", "0")
+            client.config_set("maxmemory-policy", "noeviction")
+    assert "allowed is noeviction" in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
 @pytest.mark.timeout(180)
 def test_worker_outlives_a_redis_that_takes_no_writes(launch: Start, redis_server: Any) -> None:
     """In a failover the old master becomes a replica, and for a while nobody may write anywhere."""
