@@ -12,7 +12,7 @@ import sqlite3
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from cli.errors import CommandError
 from datastorage.keys import PublicKeys
 from models.audit_chain import Head, content_hash
 from models.audit_checkpoint import Checkpoint, read_checkpoint
+from models.audit_removal import Removal, RemovalWalk, StretchDigest, read_removal
+from models.audit_stretch import Stretch, read_stretch
 from models.audit_values import canonical_json, parse_rfc3339
 from models.audit_verify import ChainWalk, CheckpointWalk, Fault, FaultKind, Named, Placed, compare_end
 
@@ -36,6 +38,7 @@ class Found:
     events_since: int = 0
     known_there: bool = False
     checkpoints: int = 0
+    removals: list[Removal] = field(default_factory=list)
 
 
 class _Index:
@@ -47,6 +50,10 @@ class _Index:
         self._database.execute(
             "CREATE TABLE there (chain TEXT, position INTEGER, hash BLOB, PRIMARY KEY (chain, position))"
         )
+        self._database.execute(
+            "CREATE TABLE gone (stub INTEGER, chain TEXT, first INTEGER, last INTEGER, before BLOB, hash BLOB)"
+        )
+        self._database.execute("CREATE INDEX gone_by_chain ON gone (chain, first)")
 
     def add(self, event: Placed) -> None:
         row = (event.correlation_id, event.place.position, event.place.hash)
@@ -65,6 +72,27 @@ class _Index:
     def has(self, chain: str) -> bool:
         return self._database.execute("SELECT 1 FROM there WHERE chain = ? LIMIT 1", (chain,)).fetchone() is not None
 
+    def add_gone(self, stub: int, stretch: Stretch) -> None:
+        row = (stub, stretch.correlation_id, stretch.first, stretch.last, stretch.before, stretch.hash)
+        self._database.execute("INSERT INTO gone VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def forget_gone(self, stub: int) -> None:
+        self._database.execute("DELETE FROM gone WHERE stub = ?", (stub,))
+
+    def find_gone(self, chain: str, first: int) -> Stretch | None:
+        """Return the stretch of a chain that begins at a position."""
+        query = "SELECT chain, first, last, before, hash FROM gone WHERE chain = ? AND first = ?"
+        row = self._database.execute(query, (chain, first)).fetchone()
+        return None if row is None else Stretch(*row)
+
+    def covers(self, chain: str, end: Head) -> bytes | None:
+        """Return the hash of a place that was removed, the given one where it went with the stretch around it."""
+        query = "SELECT last, hash FROM gone WHERE chain = ? AND ? BETWEEN first AND last"
+        row = self._database.execute(query, (chain, end.position)).fetchone()
+        if row is None:
+            return None
+        return bytes(row[1]) if row[0] == end.position else end.hash
+
     def close(self) -> None:
         self._database.close()
 
@@ -79,27 +107,36 @@ class ExportWalk:
         self._known = known.hash if known else None
         self._whole = whole
         self._found = found
-        self._chains = ChainWalk()
+        self._chains = ChainWalk(removed=index.find_gone)
+        self._removals = RemovalWalk(trusted.fault_of if trusted else lambda _removal: "")
+        self._removal: tuple[Removal, StretchDigest] | None = None
         self._checkpoints = CheckpointWalk(trusted.fault_of if trusted else lambda _checkpoint: "")
         self._pending: Checkpoint | None = None
         self._heads: list[Named] = []
 
     def follow(self, document: dict[str, Any]) -> Iterator[Fault]:
         """Look at the next line."""
-        if "event" in document:
+        if "gone" in document:
+            self._follow_gone(read_stretch(document["gone"]))
+            return
+        yield from self._close_removal()
+        if "removal" in document:
+            self._removal = read_removal(document["removal"]), StretchDigest()
+        elif "event" in document:
             event = _placed(document)
             yield from self._chains.follow(event)
             self._index.add(event)
         elif "end" in document:
             chain, position, value = document["end"]
-            yield from compare_end(chain, self._index.end(chain), Head(position, bytes.fromhex(value)))
+            recorded = Head(position, bytes.fromhex(value))
+            yield from compare_end(chain, self._index.end(chain), recorded, self._index.find_gone)
         elif "checkpoint" in document:
             yield from self._close_checkpoint()
             self._pending = read_checkpoint(document["checkpoint"])
         else:
             chain, position, value = document["head"]
-            there = self._index.find(chain, position)
             end = Head(int(position), bytes.fromhex(value))
+            there = self._index.find(chain, position) or self._index.covers(chain, end)
             # Only a whole export has every chain that a checkpoint names.
             left_out = there is None and not self._whole and not self._index.has(chain)
             self._heads.append((str(chain), end, end.hash if left_out else there))
@@ -107,11 +144,30 @@ class ExportWalk:
     def finish(self) -> Iterator[Fault]:
         """Say that no more lines come."""
         self._chains.finish()
+        yield from self._close_removal()
         yield from self._close_checkpoint()
         found, last = self._found, self._checkpoints.last
         found.events, found.chains = self._chains.events, self._chains.chains
         found.checkpoints, found.newest = self._checkpoints.count, last
-        found.events_since = max(found.events - last.events, 0) if last else found.events
+        found.removals = self._removals.good
+        written = found.events + sum(removal.events for removal in found.removals)
+        found.events_since = max(written - last.events, 0) if last else written
+
+    def _follow_gone(self, stretch: Stretch) -> None:
+        if self._removal is None:
+            raise ValueError("it belongs to no stub")
+        removal, digest = self._removal
+        digest.add(stretch)
+        self._index.add_gone(removal.number, stretch)
+
+    def _close_removal(self) -> Iterator[Fault]:
+        if self._removal is None:
+            return
+        removal, digest = self._removal
+        self._removal = None
+        yield from self._removals.follow(removal, digest)
+        if removal not in self._removals.good:
+            self._index.forget_gone(removal.number)
 
     def _close_checkpoint(self) -> Iterator[Fault]:
         if self._pending is not None:

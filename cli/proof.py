@@ -17,6 +17,7 @@ from cli.exported import DATA, MANIFEST, SIGNATURE, Found, verify_export
 from cli.options import Chosen, Output, common
 from datastorage.keys import PublicKeys, read_public_keys
 from models.audit_checkpoint import Checkpoint, read_checkpoint
+from models.audit_removal import read_removal
 from tasks.adapters.bearer import Bearer
 
 _PATIENCE = httpx.Timeout(10, read=300)
@@ -58,6 +59,8 @@ def verify(
     if chosen.output is Output.JSON:
         click.echo(json.dumps(report, indent=1, ensure_ascii=False))
     else:
+        for removal in report["removals"]:
+            click.echo(_removed(removal))
         for fault in report["faults"]:
             click.echo(_line(fault))
     if report["fault_count"]:
@@ -84,7 +87,7 @@ def export(since: str | None, until: str | None, directory: Path, chosen: Chosen
         raise CommandError(f"{directory}: {error.strerror}; name a new directory") from error
     span = {name: moment for name, moment in (("since", since), ("until", until)) if moment}
     last: dict[str, Any] = {}
-    with _asked(chosen, "GET", "export", params=span) as answer, (directory / DATA).open("wb") as data:
+    with asked(chosen, "GET", "export", params=span) as answer, (directory / DATA).open("wb") as data:
         for line in _lines(answer):
             if line.startswith(b'{"manifest"'):
                 last = json.loads(line)
@@ -107,7 +110,7 @@ def checkpoint(chosen: Chosen) -> None:
     Keep the output away from the database: `wfe audit verify --checkpoint FILE` shows when an older database was
     restored.
     """
-    with _asked(chosen, "POST", "checkpoints") as answer:
+    with asked(chosen, "POST", "checkpoints") as answer:
         answer.read()
         click.echo(json.dumps(answer.json()))
 
@@ -116,7 +119,7 @@ def _ask(chosen: Chosen, correlation_id: str | None, known: Checkpoint | None) -
     body: dict[str, Any] = {"correlation_id": correlation_id} if correlation_id else {}
     if known is not None:
         body["checkpoint"] = {"number": known.number, "hash": known.hash.hex()}
-    with _asked(chosen, "POST", "verify-chain", json=body) as answer:
+    with asked(chosen, "POST", "verify-chain", json=body) as answer:
         try:
             answer.read()
             report: dict[str, Any] = answer.json()
@@ -126,8 +129,15 @@ def _ask(chosen: Chosen, correlation_id: str | None, known: Checkpoint | None) -
 
 
 def _check_newest(report: dict[str, Any], trusted: PublicKeys) -> None:
-    """Look at the signature of the newest checkpoint with keys of our own, not those that DataStorage trusts."""
-    if not trusted or not report["newest_checkpoint"]:
+    """Look at the newest checkpoint and all stubs with keys of our own, not those that DataStorage trusts."""
+    if not trusted:
+        return
+    for removal in map(read_removal, report["removals"]):
+        if wrong := trusted.fault_of(removal):
+            detail = f"the stub {removal.number}, which says that {removal.month} was removed: {wrong}"
+            report["faults"].append({"kind": "removal", "detail": detail})
+            report["fault_count"] += 1
+    if not report["newest_checkpoint"]:
         return
     newest = read_checkpoint(report["newest_checkpoint"])
     if wrong := trusted.fault_of(newest):
@@ -153,6 +163,7 @@ def _verified(
         "chains": found.chains,
         "events": found.events,
         "checkpoints": found.checkpoints,
+        "removals": [removal.document() for removal in found.removals],
         "newest_checkpoint": found.newest.document() if found.newest else None,
         "events_since": found.events_since,
         "fault_count": count,
@@ -166,6 +177,11 @@ def _line(fault: dict[str, Any]) -> str:
     where += [f"({fault['event_id']})"] if fault.get("event_id") else []
     where += [f"checkpoint {fault['checkpoint']}"] if fault.get("checkpoint") and not where else []
     return f"{' '.join(where) or 'audit'}: {fault['kind']}: {fault['detail']}"
+
+
+def _removed(removal: dict[str, Any]) -> str:
+    what = f"{removal['month']}: {removal['events']} events of {removal['chains']} chains"
+    return f"{what} were removed by retention at {removal['removed_at']}, signed by key {removal['key_id']}"
 
 
 def _all_well(report: dict[str, Any], *, signed: bool) -> str:
@@ -187,7 +203,7 @@ def _kept(path: Path) -> Checkpoint:
 
 
 @contextmanager
-def _asked(chosen: Chosen, method: str, route: str, **arguments: Any) -> Iterator[httpx.Response]:
+def asked(chosen: Chosen, method: str, route: str, **arguments: Any) -> Iterator[httpx.Response]:
     """Send a request to DataStorage and give its answer, not yet read. Raises CommandError."""
     settings = open_access(chosen).settings.audit
     url = f"{settings.datastorage_url}/api/v1/audit/{route}"

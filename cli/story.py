@@ -11,6 +11,7 @@ import yaml
 
 from cli.access import Access, open_access
 from cli.errors import UsageError
+from cli.legal_hold import hold
 from cli.options import Chosen, Output, common
 from cli.proof import checkpoint, export, verify
 from cli.quarantine import quarantine
@@ -45,7 +46,7 @@ def audit() -> None:
     """
 
 
-for command in (quarantine, verify, export, checkpoint):
+for command in (quarantine, verify, export, checkpoint, hold):
     audit.add_command(command)
 
 

@@ -56,13 +56,14 @@ def serve(config: str | None, host: str | None, port: str | None) -> None:
         listener = service.bind(settings.server)
         check_exposure(settings.server, listener)
         wait_for_database(engine, settings.database.connect_deadline)
-        app = create_app(engine, settings.database.pool_size, registry, Clock(), seals, callers)
+        keep = settings.retention.keep
+        app = create_app(engine, settings.database.pool_size, registry, Clock(), seals, callers, keep)
         with engine.connect() as connection:
             found = schema.current(connection)
         if found != schema.head():
             fields = {"found": found, "needed": schema.head()}
             log.warning("not ready before `datastorage migrate` has run", extra={"fields": fields})
-        with rounds_of(app.state.checkpoints, seals, settings.checkpoint):
+        with rounds_of(app.state.checkpoints, seals, settings.checkpoint), app.state.upkeep:
             service.run(app, listener, settings.server)
 
 

@@ -25,14 +25,20 @@ from datastorage.engine import HEALTH_CONNECTIONS
 from datastorage.events import Answer, Events
 from datastorage.exporting import Export
 from datastorage.health import Health
+from datastorage.holding import Holding
+from datastorage.holds import Holds
 from datastorage.metrics import Metrics
 from datastorage.openapi import document
+from datastorage.partitions import Partitions
 from datastorage.proving import Proving
 from datastorage.repository import Repository
 from datastorage.requests import RequestLog
+from datastorage.retention import Retention
 from datastorage.settings import Driver
 from datastorage.streaming import Streams
+from datastorage.upkeep import Upkeep
 from datastorage.verification import Verification
+from models.audit_months import FOR_EVER, Keep
 
 AUDIT = "/api/v1/audit"
 _UNSEALED = Seals()
@@ -46,13 +52,15 @@ def create_app(
     clock: Clock,
     seals: Seals = _UNSEALED,
     callers: Callers | None = None,
+    keep: Keep = FOR_EVER,
 ) -> FastAPI:
-    """Assemble the service around an engine; its checkpoints stand in `app.state.checkpoints`.
+    """Assemble the service around an engine; what it does by itself stands in `app.state`.
 
     Without `callers` nobody is asked who he is.
     """
     metrics = Metrics(registry)
     checkpoints = Checkpoints(engine, seals, clock, metrics)
+    partitions = Partitions(engine, clock, metrics)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.openapi = document  # type: ignore[method-assign]
     problems.install(app)
@@ -60,15 +68,17 @@ def create_app(
         app.add_middleware(Bearer, base=AUDIT, callers=callers, metrics=metrics)
     # The last one added is the outermost: a refusal is logged, too.
     app.add_middleware(RequestLog, metrics=metrics, clock=clock)
-    _add_events(app, Events(Repository(engine), metrics, clock), engine, pool_size)
+    _add_events(app, Events(Repository(engine), metrics, clock), Holding(Holds(engine, clock)), engine, pool_size)
     proving = Proving(Verification(engine, seals), checkpoints, seals, clock)
     _add_proving(app, proving, Export(engine, seals, clock))
     app.state.checkpoints = checkpoints
-    _add_health(app, Health(engine, schema.head()), registry)
+    retention = {"retention": Retention(engine, seals, clock, metrics, keep).run} if keep else {}
+    app.state.upkeep = Upkeep({"partitions": partitions.make_ahead, **retention})
+    _add_health(app, Health(engine, schema.head(), clock), registry)
     return app
 
 
-def _add_events(app: FastAPI, events: Events, engine: Engine, pool_size: int) -> None:
+def _add_events(app: FastAPI, events: Events, holding: Holding, engine: Engine, pool_size: int) -> None:
     # One batch is checked while another is stored; more threads would only wait for each other.
     check_slots = CapacityLimiter(_CHECKED_AT_ONCE)
     write_slots = read_slots = CapacityLimiter(pool_size)
@@ -89,6 +99,18 @@ def _add_events(app: FastAPI, events: Events, engine: Engine, pool_size: int) ->
     @app.get(f"{AUDIT}/events")
     async def find(request: Request) -> Response:
         return await _run(request, read_slots, events.find, request.query_params.multi_items())
+
+    @app.post(f"{AUDIT}/holds")
+    async def hold(request: Request) -> Response:
+        return await _run(request, write_slots, holding.set, await read_body(request), request.state.log.get("caller"))
+
+    @app.post(f"{AUDIT}/holds/lift")
+    async def lift(request: Request) -> Response:
+        return await _run(request, write_slots, holding.lift, await read_body(request), request.state.log.get("caller"))
+
+    @app.get(f"{AUDIT}/holds")
+    async def holds(request: Request) -> Response:
+        return await _run(request, read_slots, holding.all)
 
 
 def _add_proving(app: FastAPI, proving: Proving, export: Export) -> None:

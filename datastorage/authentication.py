@@ -16,7 +16,7 @@ from datastorage.metrics import Metrics
 from datastorage.problems import Problem, respond
 from datastorage.token_file import BEARER_TOKEN
 
-_WRITES = ("/events", "/events/batch")
+_WRITES = ("/events", "/events/batch", "/holds", "/holds/lift")
 _CREDENTIALS = re.compile(rf"bearer +({BEARER_TOKEN}) *", re.IGNORECASE)
 _LONGEST = 16_384  # characters; tokens of a cluster have one or two thousand
 _ASKING = 4  # threads that wait for an answer about a token

@@ -17,6 +17,7 @@ from models.errors import Misconfigured
 
 HEALTH_CONNECTIONS = 2
 PROVING_CONNECTIONS = 3  # two answers in parts and a checkpoint
+UPKEEP_CONNECTIONS = 1
 _CONNECT_SECONDS = 5  # one attempt to open a connection
 _POOL_WAIT = timedelta(seconds=5)
 _WRITES = "datastorage_writes"
@@ -27,7 +28,8 @@ def open_engine(settings: Settings) -> Engine:
     url = database_url(settings)
     # Parameters stay out of errors: they are event data.
     common: dict[str, Any] = {"hide_parameters": True, "pool_timeout": _POOL_WAIT.total_seconds(), "max_overflow": 0}
-    common["pool_size"] = settings.database.pool_size + HEALTH_CONNECTIONS + PROVING_CONNECTIONS
+    others = HEALTH_CONNECTIONS + PROVING_CONNECTIONS + UPKEEP_CONNECTIONS
+    common["pool_size"] = settings.database.pool_size + others
     if url.get_backend_name() == Driver.SQLITE:
         seconds = settings.database.lock_timeout.total_seconds()
         engine = create_engine(url, connect_args={"timeout": seconds}, **common)

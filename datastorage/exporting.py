@@ -20,11 +20,12 @@ from datastorage.clock import Clock
 from datastorage.engine import reading
 from datastorage.events import refused
 from datastorage.query import read_span
-from datastorage.reading_back import events_by_chain, patient, streamed
+from datastorage.reading_back import events_by_chain, keep_months, patient, streamed
+from datastorage.removals import removal_of, stretches_of
 from models.audit_chain import content_text
 from models.audit_request import InvalidEvent
 from models.audit_values import canonical_json, format_microseconds
-from models.tables import audit_chains, audit_checkpoint_heads, audit_checkpoints, audit_events
+from models.tables import audit_chains, audit_checkpoint_heads, audit_checkpoints, audit_events, audit_removals
 
 FORM = "kubernaut audit export 1"
 _LINES_AT_ONCE = 200
@@ -77,6 +78,12 @@ class Export:
     def _data(self, since: datetime | None, until: datetime | None) -> Iterator[bytes]:
         with reading(self.engine).begin() as connection:
             patient(connection)
+            keep_months(connection)
+            # Before the events, so that whoever follows the chains knows what is gone.
+            for stub in connection.execute(select(audit_removals).order_by(audit_removals.c.number)).mappings().all():
+                yield canonical_json({"removal": removal_of(dict(stub)).document()}).encode()
+                for stretch in stretches_of(connection, stub["number"]):
+                    yield canonical_json({"gone": stretch.document()}).encode()
             for row in events_by_chain(connection, *_within(audit_events, since, until)):
                 yield event_line(row)
             ends = select(audit_chains.c.correlation_id, audit_chains.c.position, audit_chains.c.hash)
@@ -84,7 +91,7 @@ class Export:
             for name, position, value in streamed(connection, ends):
                 yield canonical_json({"end": [name, position, bytes(value).hex()]}).encode()
             checkpoints = select(audit_checkpoints).order_by(audit_checkpoints.c.number)
-            for found in connection.execution_options(yield_per=100).execute(checkpoints).mappings():
+            for found in connection.execute(checkpoints, execution_options={"yield_per": 100}).mappings():
                 checkpoint = from_columns(dict(found))
                 yield canonical_json({"checkpoint": checkpoint.document()}).encode()
                 heads = audit_checkpoint_heads.c

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import orjson
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from datastorage import schema
+from datastorage.clock import Clock
 from datastorage.events import Answer
+from datastorage.partitions import divided, months_of
+from models.audit_months import month_of, months_ahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,7 @@ class Health:
 
     engine: Engine
     head: str
+    clock: Clock
 
     def connected(self) -> Answer:
         """Say whether the database answers."""
@@ -29,17 +33,24 @@ class Health:
         return _answer(200, {"status": "healthy", "database": "connected"})
 
     def ready(self) -> Answer:
-        """Say whether requests can be served: the database answers and its schema is the latest."""
+        """Say whether requests can be served: the database answers, schema and partitions are there."""
         try:
             with self.engine.connect() as connection:
                 revision = schema.current(connection)
+                ahead = self._ahead(connection)
         except SQLAlchemyError:
             return _answer(503, {"status": "not ready", "database": "disconnected"})
-        found = {"database": "connected", "schema": revision, "schema_needed": self.head}
-        if revision != self.head:
+        found: dict[str, str | int | None] = {"database": "connected", "schema": revision, "schema_needed": self.head}
+        found |= {} if ahead is None else {"partitions_ahead": ahead}
+        if revision != self.head or (ahead is not None and ahead < 0):
             return _answer(503, {"status": "not ready", **found})
         return _answer(200, {"status": "ready", **found})
 
+    def _ahead(self, connection: Connection) -> int | None:
+        if not divided(connection):
+            return None
+        return months_ahead(months_of(connection), month_of(self.clock.now()))
 
-def _answer(status: int, content: dict[str, str | None]) -> Answer:
+
+def _answer(status: int, content: dict[str, str | int | None]) -> Answer:
     return Answer(status, orjson.dumps(content), {})

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from models.audit_checkpoint import Checkpoint
+from models.audit_removal import Removal
 from models.errors import Misconfigured
 
 _PUBLIC = re.compile(rb"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY-----", re.DOTALL)
@@ -63,9 +64,9 @@ class PublicKeys:
             return f"its signature by key {key} is wrong: it was changed or replaced"
         return ""
 
-    def fault_of(self, checkpoint: Checkpoint) -> str:
-        """Say what is wrong with a checkpoint's signature; empty when it is good."""
-        return self.fault(checkpoint.key_id, checkpoint.statement, checkpoint.signature)
+    def fault_of(self, signed: Checkpoint | Removal) -> str:
+        """Say what is wrong with the signature of a checkpoint or a stub; empty when it is good."""
+        return self.fault(signed.key_id, signed.statement, signed.signature)
 
 
 def key_id(key: Ed25519PublicKey) -> str:

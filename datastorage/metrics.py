@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from datastorage.callers import Reason
 
@@ -29,6 +29,8 @@ class Metrics:
             "datastorage_auth_refused_total", "Requests refused for who sent them.", ["reason"], registry=registry
         )
         self.refused = {reason: refused.labels(reason.value) for reason in Reason}
+        self.months_removed = counter("audit_months_removed_total", "Months that retention removed.")
+        self.months_refused = counter("audit_months_refused_total", "Months kept because an event was changed.")
         self.write_seconds = Histogram(
             "audit_write_duration_seconds",
             "One transaction of events.",
@@ -36,6 +38,13 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         ).labels(_SERVICE)
+        # No sample where the events are not divided by month.
+        self._partitions = Gauge(
+            "audit_partitions_ahead",
+            "Months behind the present one that have a partition; -1 when the present one has none.",
+            ["service"],
+            registry=registry,
+        )
         self.requests = Counter(
             "datastorage_http_requests_total", "Requests answered.", ["method", "route", "status"], registry=registry
         )
@@ -46,3 +55,7 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+
+    def tell_partitions(self, ahead: int) -> None:
+        """Say how many months have a partition already."""
+        self._partitions.labels(_SERVICE).set(ahead)

@@ -6,7 +6,8 @@ from typing import Any
 
 from datastorage.problems import MEDIA_TYPE, TITLES, TYPE_BASE
 from datastorage.query import AGO, DEFAULT_LIMIT, FILTERS, LARGEST_LIMIT, ORDERS
-from models.audit_fields import BATCH_SIZE, FIELDS, LARGEST_INTEGER, Field, Kind
+from models.audit_fields import BATCH_SIZE, FIELD, FIELDS, LARGEST_INTEGER, Field, Kind
+from models.audit_hold import REASON_LENGTH, REQUESTER_LENGTH
 from models.audit_values import UUID_FORM
 from models.audit_verify import FaultKind
 
@@ -16,6 +17,7 @@ _MOMENT = "An RFC 3339 date-time, YYYY-MM-DD (its first instant, UTC), or how lo
 _HASH = {"type": "string", "pattern": "^([0-9a-f]{2})+$"}
 _DIGEST = {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}
 _STORABLE = "^[^\\u0000]*$"
+_WORDS = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"  # storable and not blank
 _FILTER = {"type": "string", "minLength": 1, "pattern": _STORABLE}
 _SPAN = {
     "anyOf": [
@@ -47,6 +49,8 @@ def document() -> dict[str, Any]:
             f"{_AUDIT}/verify-chain": {"post": _verify()},
             f"{_AUDIT}/checkpoints": {"post": _checkpoint()},
             f"{_AUDIT}/export": {"get": _export()},
+            f"{_AUDIT}/holds": {"post": _hold(), "get": _holds()},
+            f"{_AUDIT}/holds/lift": {"post": _lift()},
             "/health": {"get": _health("health", "Does the database answer?", ["healthy", "unhealthy"])},
             "/health/ready": {"get": _health("ready", "Is the schema the latest, too?", ["ready", "not ready"])},
             "/health/live": {
@@ -118,6 +122,43 @@ def _export() -> dict[str, Any]:
     return _operation("export", summary, answers) | {"parameters": moments}
 
 
+def _hold() -> dict[str, Any]:
+    answers = {
+        "201": _json("Set.", _ref("Hold")),
+        "200": _json("Set before, for the same reason.", _ref("Hold")),
+        **_problems(400, 409, 413, 500, 503),
+    }
+    summary = "Set a legal hold: what is on hold is not removed by retention."
+    return _operation("setHold", summary, answers) | {"requestBody": _body(_ref("HoldAsk"))}
+
+
+def _lift() -> dict[str, Any]:
+    answers = {"200": _json("Lifted; this is what it was.", _ref("Hold")), **_problems(400, 404, 413, 500, 503)}
+    return _operation("liftHold", "Lift a legal hold.", answers) | {"requestBody": _body(_ref("HoldAsk"))}
+
+
+def _holds() -> dict[str, Any]:
+    holds = _json("All of them.", _object(holds={"type": "array", "items": _ref("Hold")}))
+    return _operation("listHolds", "List the legal holds.", {"200": holds, **_problems(500, 503)})
+
+
+def _hold_ask() -> dict[str, Any]:
+    longest = FIELD["correlation_id"].longest
+    chain = {"type": "string", "minLength": 1, "maxLength": longest, "pattern": _WORDS, "description": "The chain."}
+    reason = {"type": "string", "minLength": 1, "maxLength": REASON_LENGTH, "pattern": _WORDS, "description": "Why."}
+    about = "Who asks, by his own word."
+    requester = {"minLength": 1, "maxLength": REQUESTER_LENGTH, "pattern": _WORDS, "description": about}
+    both = {"reason": reason, "requested_by": {"type": ["string", "null"], **requester}}
+    one = {"correlation_id": chain, "everything": {"enum": [False, None]}}
+    everything = {"correlation_id": {"type": "null"}, "everything": {"const": True}}
+    return {
+        "oneOf": [
+            {"type": "object", "required": ["reason", "correlation_id"], "properties": both | one},
+            {"type": "object", "required": ["reason", "everything"], "properties": both | everything},
+        ]
+    }
+
+
 def _parameters() -> list[dict[str, Any]]:
     parameters = [
         _parameter(name, {"type": "string", "enum": list(allowed)} if allowed else {**_FILTER})
@@ -165,7 +206,8 @@ def _problems(*statuses: int) -> dict[str, Any]:
         401: "No token, one that is not known, or not one but several.",
         403: "The token does not have the right.",
         400: "The body or a parameter breaks the contract.",
-        409: "It conflicts with what is there: a taken event_id, or no key or nothing to sign.",
+        404: "There is no such legal hold.",
+        409: "It conflicts with what is there: a taken event_id, a hold, or no key or nothing to sign.",
         413: "The body is too large.",
         500: "The database refused.",
         503: "The database cannot be reached, or nobody can say whose token it is; see Retry-After.",
@@ -231,15 +273,34 @@ def _schemas() -> dict[str, Any]:
             key_id=text,
             taken_at={"type": "string", "format": "date-time"},
         ),
+        "Removal": _object(
+            **dict.fromkeys(("number", "chains", "events", "stretches"), number),
+            **dict.fromkeys(("previous", "gone", "hash", "signature"), _HASH),
+            form=text,
+            key_id=text,
+            month={"type": "string", "description": "Such as 2026-03: events stored in it, UTC."},
+            removed_at={"type": "string", "format": "date-time"},
+        ),
         "Verification": _object(
             valid={"type": "boolean"},
             faults={"type": "array", "items": _ref("Fault")},
             fault_count=number,
             correlation_id={"type": ["string", "null"]},
             **dict.fromkeys(("chains", "events", "checkpoints"), number),
+            removals={"type": "array", "items": _ref("Removal"), "description": "Months that retention removed."},
             newest_checkpoint={"anyOf": [_ref("Checkpoint"), {"type": "null"}]},
             events_since={"type": ["integer", "null"], "description": "Events that no checkpoint has seen yet."},
             verified_at={"type": "string", "format": "date-time"},
+        ),
+        "HoldAsk": _hold_ask(),
+        "Hold": _object(
+            correlation_id={"type": ["string", "null"]},
+            everything={"type": "boolean"},
+            reason=text,
+            set_by={"type": "string", "description": "Whom the token stood for, or unverified:NAME."},
+            requested_by={"type": ["string", "null"]},
+            set_at={"type": "string", "format": "date-time"},
+            events={"type": ["integer", "null"], "description": "Stored events of the chain; null for everything."},
         ),
         "Health": {"type": "object", "required": ["status"], "properties": {"status": text, "database": text}},
         "Problem": _problem_schema(),

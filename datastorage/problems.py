@@ -27,6 +27,8 @@ TITLES = {
     "event-conflict": "The event_id is taken",
     "no-signing-key": "The service has no key to sign with",
     "nothing-to-sign": "There is nothing to sign yet",
+    "hold-exists": "There is a legal hold already",
+    "no-hold": "There is no such legal hold",
     "database-unavailable": "The database cannot be reached",
     "database-error": "The database refused",
     "internal-error": "The service failed",

@@ -55,6 +55,7 @@ class Proving:
                 yield opening + (comma + orjson.dumps(fault.document()) if fault else b"\n")
                 opening = b""
         newest = report.newest
+        removed = sum(removal.events for removal in report.removals)
         sealed = newest.events if newest and correlation_id is None else 0
         content = {
             "valid": not report.faults,
@@ -63,7 +64,8 @@ class Proving:
             "events": report.events,
             "checkpoints": report.checkpoints,
             "newest_checkpoint": newest.document() if newest else None,
-            "events_since": max(report.events - sealed, 0) if correlation_id is None else None,
+            "removals": [removal.document() for removal in report.removals],
+            "events_since": max(report.events + removed - sealed, 0) if correlation_id is None else None,
             "fault_count": report.faults,
             "verified_at": format_microseconds(self.clock.now()),
         }

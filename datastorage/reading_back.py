@@ -6,7 +6,8 @@ anything, and a value that is none must become a fault, not an error.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -33,20 +34,31 @@ def patient(connection: Connection) -> None:
             connection.execute(text(f"SET LOCAL {limit} = '10min'"))
 
 
-def events_by_chain(connection: Connection, *conditions: Any) -> Iterator[dict[str, Any]]:
+def keep_months(connection: Connection) -> None:
+    """Let no month be removed until this transaction ends; to be called before it has read anything.
+
+    A partition is dropped for older snapshots, too: what they have not read yet would be missing from them.
+    """
+    if connection.dialect.name == Driver.POSTGRESQL:
+        connection.execute(text("LOCK TABLE audit_events IN ACCESS SHARE MODE"))
+
+
+def events_by_chain(connection: Connection, *conditions: Any) -> Generator[dict[str, Any]]:
     """Yield rows ordered by correlation id and place; `chain_position` is 0 where it is no number."""
     raw = connection.dialect.name == Driver.SQLITE
     columns = [type_coerce(column, NullType()) for column in _COLUMNS] if raw else _COLUMNS
     table = audit_events.c
     ordered = select(*columns).where(*conditions).order_by(table.correlation_id, table.chain_position)
-    for values in streamed(connection, ordered):
-        row = dict(zip(_NAMES, values, strict=True))
-        yield _from_sqlite(row) if raw else row
+    with closing(streamed(connection, ordered)) as found:
+        for values in found:
+            row = dict(zip(_NAMES, values, strict=True))
+            yield _from_sqlite(row) if raw else row
 
 
-def streamed(connection: Connection, query: Select[Any]) -> Iterator[Any]:
+def streamed(connection: Connection, query: Select[Any]) -> Generator[Any]:
     """Yield the rows of a query, never holding more than some of them."""
-    yield from connection.execution_options(yield_per=_AT_ONCE).execute(query)
+    with connection.execute(query, execution_options={"yield_per": _AT_ONCE}) as rows:
+        yield from rows
 
 
 def place_of(row: dict[str, Any]) -> Head:

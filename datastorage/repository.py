@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select, 
 from datastorage.bulk import add_events, claim_ids
 from datastorage.chaining import link_events
 from datastorage.engine import reading, writing
+from datastorage.partitions import in_month
 from datastorage.query import Cursor, Query
 from models.audit_request import AuditRecord
 from models.tables import audit_event_ids, audit_events
@@ -66,16 +67,12 @@ class Repository:
             EventConflict: an id was used with another content, there or earlier in this batch.
             UnknownParent: a parent does not exist.
         """
-        unique = _unique(records)
-        with self._writing.begin() as connection:
-            _check_parents(connection, records)
-            fresh = claim_ids(connection, {key: record.content_hash for key, record in unique.items()})
-            if len(fresh) < len(unique):
-                _check_known(connection, records, unique.keys() - fresh)
-            new = [record for event_id, record in unique.items() if event_id in fresh]
-            if new:
-                add_events(connection, link_events(connection, new, recorded_at), recorded_at)
-        return fresh
+
+        def work() -> frozenset[UUID]:
+            with self._writing.begin() as connection:
+                return append(connection, records, recorded_at)
+
+        return in_month(self._writing, recorded_at, work)
 
     def find(self, query: Query) -> Page:
         """Return one page and the total, both of the same snapshot."""
@@ -99,6 +96,19 @@ def page_of(query: Query) -> Select[Any]:
     order = [place.desc() for place in places] if query.order == "newest" else list(places)
     page = select(*_SHOWN, audit_events.c.sequence).where(*_conditions(query), *_behind(query)).order_by(*order)
     return page.limit(query.limit + 1).offset(query.offset)
+
+
+def append(connection: Connection, records: Sequence[AuditRecord], recorded_at: datetime) -> frozenset[UUID]:
+    """Store in the caller's transaction. Raises what `Repository.store` raises."""
+    unique = _unique(records)
+    _check_parents(connection, records)
+    fresh = claim_ids(connection, {key: record.content_hash for key, record in unique.items()})
+    if len(fresh) < len(unique):
+        _check_known(connection, records, unique.keys() - fresh)
+    new = [record for event_id, record in unique.items() if event_id in fresh]
+    if new:
+        add_events(connection, link_events(connection, new, recorded_at), recorded_at)
+    return fresh
 
 
 def _unique(records: Sequence[AuditRecord]) -> dict[UUID, AuditRecord]:

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from models.audit_months import FOR_EVER, SHORTEST_DAYS, Keep, read_keep
 from models.errors import Misconfigured
 from models.setting_kinds import ChoiceKind, DurationKind, FlagKind, Kind, TextKind, UrlKind, WholeKind
 
@@ -108,6 +109,27 @@ class KubernetesSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class _KeepKind:
+    """How long events are kept."""
+
+    @property
+    def allowed(self) -> str:
+        return f"a time such as 90d or 7y, {SHORTEST_DAYS}d or longer; empty: for ever"
+
+    def read(self, value: object) -> Keep:
+        if not isinstance(value, str):
+            raise ValueError("not a text")
+        return read_keep(value)
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """What is removed; without a time nothing ever is."""
+
+    keep: Keep = _key(FOR_EVER, _KeepKind(), "a month goes when all of it is older; needs checkpoint.key_file")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything the operator can say. `password` comes from the secret file alone and never shows."""
 
@@ -115,6 +137,7 @@ class Settings:
     database: DatabaseSettings
     checkpoint: CheckpointSettings = CheckpointSettings()
     kubernetes: KubernetesSettings = KubernetesSettings()
+    retention: RetentionSettings = RetentionSettings()
     username: str = ""
     password: str = field(default="", repr=False)
 
@@ -124,6 +147,7 @@ _GROUPS: Mapping[str, type[Any]] = {
     "database": DatabaseSettings,
     "checkpoint": CheckpointSettings,
     "kubernetes": KubernetesSettings,
+    "retention": RetentionSettings,
 }
 _KINDS: Mapping[str, Kind[Any]] = {
     f"{group}.{declared.name}": declared.metadata["kind"]
@@ -153,14 +177,19 @@ def parse_settings(document: object, environ: Mapping[str, str], secret: Mapping
     for name, value in given.items():
         group, _, key = name.partition(".")
         read[group][key] = _read(name, value)
-    return Settings(
+    settings = Settings(
         ServerSettings(**read["server"]),  # type: ignore[arg-type]
         DatabaseSettings(**read["database"]),  # type: ignore[arg-type]
         CheckpointSettings(**read["checkpoint"]),  # type: ignore[arg-type]
         KubernetesSettings(**read["kubernetes"]),  # type: ignore[arg-type]
+        RetentionSettings(**read["retention"]),  # type: ignore[arg-type]
         secret.get("username", ""),
         secret.get("password", ""),
     )
+    if settings.retention.keep and not settings.checkpoint.key_file:
+        keep = settings.retention.keep
+        raise Misconfigured(f"retention.keep={keep}: allowed only with checkpoint.key_file, which signs for it")
+    return settings
 
 
 def _from_document(document: object) -> dict[str, object]:

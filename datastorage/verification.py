@@ -9,19 +9,22 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, false, func, select
 
 from datastorage.checkpoints import Seals, from_columns
 from datastorage.engine import reading
 from datastorage.keys import PublicKeys
-from datastorage.reading_back import events_by_chain, patient, place_of, streamed
+from datastorage.reading_back import events_by_chain, keep_months, patient, place_of, streamed
+from datastorage.removals import Gone, check_removals
 from models.audit_chain import Head, content_hash, content_text
 from models.audit_checkpoint import Checkpoint
+from models.audit_removal import Removal
 from models.audit_verify import ChainWalk, CheckpointWalk, Fault, FaultKind, Named, Placed, compare_end
-from models.tables import audit_chains, audit_checkpoint_heads, audit_checkpoints, audit_events
+from models.tables import audit_chains, audit_checkpoint_heads, audit_checkpoints, audit_events, audit_removed
 
 _ENDS_AT_ONCE = 500
 _SIGN_OF_LIFE = 5000  # events
@@ -44,6 +47,7 @@ class Report:
     checkpoints: int = 0
     newest: Checkpoint | None = None
     faults: int = 0
+    removals: list[Removal] = field(default_factory=list)
     ends: list[tuple[str, Head]] = field(default_factory=list)
 
 
@@ -66,6 +70,7 @@ class Verification:
         anchored = _size(self._seals.anchor)
         with self._reading.begin() as connection:
             patient(connection)
+            keep_months(connection)
             for fault in self._faults(connection, correlation_id, known, report, anchored):
                 if fault and correlation_id is not None and fault.correlation_id not in ("", correlation_id):
                     continue  # a checkpoint names other chains, too
@@ -75,9 +80,11 @@ class Verification:
     def _faults(
         self, connection: Connection, correlation_id: str | None, known: Known | None, report: Report, anchored: int
     ) -> Iterator[Fault | None]:
-        yield from _chains(connection, correlation_id, report)
-        yield from _lost_chains(connection, correlation_id)
-        yield from self._checkpoints(connection, correlation_id, report)
+        report.removals = yield from check_removals(connection, self._trusted.fault_of, correlation_id)
+        gone = Gone(connection, [removal.number for removal in report.removals])
+        yield from _chains(connection, correlation_id, report, gone)
+        yield from _lost_chains(connection, correlation_id, gone)
+        yield from self._checkpoints(connection, correlation_id, report, gone)
         if correlation_id is None:
             yield from _totals(connection, report)
             yield from _anchored(connection, self._seals.anchor, anchored)
@@ -85,7 +92,7 @@ class Verification:
             yield from _seen_before(connection, known, "the caller has seen")
 
     def _checkpoints(
-        self, connection: Connection, correlation_id: str | None, report: Report
+        self, connection: Connection, correlation_id: str | None, report: Report, gone: Gone
     ) -> Iterator[Fault | None]:
         walk = CheckpointWalk(self._trusted.fault_of, every=correlation_id is None)
         rows = select(audit_checkpoints).order_by(audit_checkpoints.c.number)
@@ -94,24 +101,24 @@ class Verification:
             rows = rows.where(
                 audit_checkpoints.c.number.in_(select(heads.number).where(heads.correlation_id == correlation_id))
             )
-        for row in connection.execution_options(yield_per=100).execute(rows).mappings():
+        for row in connection.execute(rows, execution_options={"yield_per": 100}).mappings():
             checkpoint = from_columns(dict(row))
-            yield from walk.follow(checkpoint, _named(connection, checkpoint.number))
+            yield from walk.follow(checkpoint, _named(connection, checkpoint.number, gone))
             yield None
         report.checkpoints, report.newest = walk.count, walk.last
 
 
-def _chains(connection: Connection, correlation_id: str | None, report: Report) -> Iterator[Fault | None]:
-    walk = ChainWalk(lambda name, end: report.ends.append((name, end)))
+def _chains(connection: Connection, correlation_id: str | None, report: Report, gone: Gone) -> Iterator[Fault | None]:
+    walk = ChainWalk(lambda name, end: report.ends.append((name, end)), gone.find)
     conditions = () if correlation_id is None else (audit_events.c.correlation_id == correlation_id,)
     for row in events_by_chain(connection, *conditions):
         yield from walk.follow(placed(row))
         if len(report.ends) >= _ENDS_AT_ONCE:
-            yield from _compare_ends(connection, report.ends)
+            yield from _compare_ends(connection, report.ends, gone)
         if walk.events % _SIGN_OF_LIFE == 0:
             yield None
     walk.finish()
-    yield from _compare_ends(connection, report.ends)
+    yield from _compare_ends(connection, report.ends, gone)
     report.chains, report.events = walk.chains, walk.events
 
 
@@ -126,43 +133,53 @@ def placed(row: dict[str, Any]) -> Placed:
     )
 
 
-def _compare_ends(connection: Connection, ends: list[tuple[str, Head]]) -> Iterator[Fault]:
+def _compare_ends(connection: Connection, ends: list[tuple[str, Head]], gone: Gone) -> Iterator[Fault]:
     table = audit_chains.c
     wanted = select(table.correlation_id, table.position, table.hash).where(
         table.correlation_id.in_([i for i, _ in ends])
     )
     recorded = {name: Head(position, bytes(value)) for name, position, value in connection.execute(wanted)}
+    find = gone.among([name for name, end in ends if name in recorded and recorded[name].position > end.position])
     for name, found in ends:
-        yield from compare_end(name, found, recorded.get(name))
+        yield from compare_end(name, found, recorded.get(name), find)
     ends.clear()
 
 
-def _lost_chains(connection: Connection, correlation_id: str | None) -> Iterator[Fault]:
+def _lost_chains(connection: Connection, correlation_id: str | None, gone: Gone) -> Iterator[Fault | None]:
     table = audit_chains.c
     lost = select(table.correlation_id, table.position, table.hash).where(
         ~select(1).where(audit_events.c.correlation_id == table.correlation_id).exists()
     )
     if correlation_id is not None:
         lost = lost.where(table.correlation_id == correlation_id)
-    for name, position, value in streamed(connection, lost.order_by(table.correlation_id)):
-        yield from compare_end(name, Head(), Head(position, bytes(value)))
+    rows = streamed(connection, lost.order_by(table.correlation_id))
+    while page := list(islice(rows, _ENDS_AT_ONCE)):
+        find = gone.among([name for name, _, _ in page])
+        for name, position, value in page:
+            yield from compare_end(name, Head(), Head(position, bytes(value)), find)
+        yield None
 
 
-def _named(connection: Connection, number: int) -> Iterator[Named]:
-    """Yield the ends that a checkpoint names, each with the hash of the event that is there now."""
+def _named(connection: Connection, number: int, gone: Gone) -> Iterator[Named]:
+    """Yield the ends that a checkpoint names, each with the hash of the event that is there now, or was removed."""
     heads, events = audit_checkpoint_heads, audit_events
     there = (events.c.correlation_id == heads.c.correlation_id) & (events.c.chain_position == heads.c.position)
+    covered = gone.covers(heads.c.correlation_id, heads.c.position) if gone.numbers else false()
     rows = (
         select(heads.c.ordinal, heads.c.correlation_id, heads.c.position, heads.c.hash, events.c.chain_hash)
-        .select_from(heads.outerjoin(events, there))
+        .add_columns(audit_removed.c.last_position, audit_removed.c.hash)
+        .select_from(heads.outerjoin(events, there).outerjoin(audit_removed, covered))
         .where(heads.c.number == number)
         .order_by(heads.c.ordinal)
     )
     last = 0
-    for ordinal, name, position, value, found in streamed(connection, rows):
+    for ordinal, name, position, value, stored, removed_to, removed_hash in streamed(connection, rows):
         if ordinal == last:
             continue  # two events in one place, which the walk over the chains has told
         last = ordinal
+        # The hash of an event within a stretch is gone with it.
+        removed = None if removed_to is None else removed_hash if removed_to == position else value
+        found = removed if stored is None else stored
         yield name, Head(position, bytes(value)), None if found is None else bytes(found)
 
 

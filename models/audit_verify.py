@@ -14,6 +14,7 @@ from typing import Any
 
 from models.audit_chain import Head, link
 from models.audit_checkpoint import Checkpoint, HeadsDigest, before_the_first
+from models.audit_stretch import Find, Stretch, nothing_removed, stretches_behind
 
 Trust = Callable[[Checkpoint], str]
 """Says what is wrong with a checkpoint's signature; empty when it is good."""
@@ -29,6 +30,7 @@ class FaultKind(StrEnum):
     UNCHAINED = "unchained"
     END = "end"
     CHECKPOINT = "checkpoint"
+    REMOVAL = "removal"
     EXPORT = "export"
 
 
@@ -64,7 +66,10 @@ class Placed:
 class ChainWalk:
     """One walk over chains. Each that has been passed is handed to `ended` with its end."""
 
-    def __init__(self, ended: Callable[[str, Head], None] = lambda _id, _end: None) -> None:
+    def __init__(
+        self, ended: Callable[[str, Head], None] = lambda _id, _end: None, removed: Find = nothing_removed
+    ) -> None:
+        self._removed = removed
         self.events = 0
         self.chains = 0
         self._ended = ended
@@ -88,6 +93,9 @@ class ChainWalk:
             yield self._fault(event, FaultKind.DOUBLE, "another event has the same place")
             return
         if position > expected:
+            yield from self._cross(event)
+            expected = self._at.position + 1
+        if position > expected:
             yield self._gap(event, expected)
         elif link(self._at.hash, position, event.content, event.recorded_at) != event.place.hash:
             yield self._fault(event, FaultKind.ALTERED, "the event, or the hash of the one before it, was changed")
@@ -100,6 +108,14 @@ class ChainWalk:
         if self._chain is not None:
             self._ended(self._chain, self._at)
         self._chain = None
+
+    def _cross(self, event: Placed) -> Iterator[Fault]:
+        """Go on behind what retention removed before an event."""
+        for gone in stretches_behind(event.correlation_id, self._at, self._removed):
+            if gone.last >= event.place.position:
+                return
+            yield from follows(gone, self._at)
+            self._at = Head(gone.last, gone.hash)
 
     def _gap(self, event: Placed, expected: int) -> Fault:
         last = event.place.position - 1
@@ -123,8 +139,21 @@ class ChainWalk:
         )
 
 
-def compare_end(correlation_id: str, found: Head, recorded: Head | None) -> Iterator[Fault]:
-    """Compare the last event of a chain with the end that its writers recorded."""
+def follows(gone: Stretch, at: Head) -> Iterator[Fault]:
+    """Compare what stands before a stretch now with what stood there when it was removed."""
+    if gone.before != at.hash:
+        detail = "what retention removed here followed another event than the one that stands before it now"
+        yield Fault(kind=FaultKind.ALTERED, detail=detail, correlation_id=gone.correlation_id, position=gone.first)
+
+
+def compare_end(
+    correlation_id: str, found: Head, recorded: Head | None, removed: Find = nothing_removed
+) -> Iterator[Fault]:
+    """Compare the last event of a chain, or what was removed behind it, with the end that its writers recorded."""
+    if recorded is not None and recorded.position > found.position:
+        for stretch in stretches_behind(correlation_id, found, removed):
+            yield from follows(stretch, found)
+            found = Head(stretch.last, stretch.hash)
     if recorded is None:
         detail = "the record of its end is missing"
     elif recorded.position > found.position:

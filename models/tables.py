@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator, Uuid
 
 from models.audit_fields import FIELD
+from models.audit_hold import REASON_LENGTH, REQUESTER_LENGTH
 
 metadata = MetaData(
     naming_convention={
@@ -107,6 +108,45 @@ audit_checkpoint_heads = Table(
     Column("position", BigInteger, nullable=False),
     Column("hash", LargeBinary(32), nullable=False),
     Index(None, "correlation_id"),
+)
+
+audit_holds = Table(
+    "audit_holds",
+    metadata,
+    # Empty: the hold on everything.
+    Column("correlation_id", _text("correlation_id"), primary_key=True),
+    Column("reason", String(REASON_LENGTH), nullable=False),
+    Column("set_by", _text("actor_id"), nullable=False),
+    Column("requested_by", String(REQUESTER_LENGTH)),
+    Column("set_at", UtcInstant, nullable=False),
+)
+
+audit_removals = Table(
+    "audit_removals",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("month", String(7), nullable=False),
+    Column("removed_at", UtcInstant, nullable=False),
+    Column("previous", LargeBinary(32), nullable=False),
+    Column("chains", BigInteger, nullable=False),
+    Column("events", BigInteger, nullable=False),
+    Column("stretches", BigInteger, nullable=False),
+    Column("gone", LargeBinary(32), nullable=False),
+    Column("key_id", String(16), nullable=False),
+    Column("signature", LargeBinary(64), nullable=False),
+)
+
+audit_removed = Table(
+    "audit_removed",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("ordinal", BigInteger, primary_key=True, autoincrement=False),
+    Column("correlation_id", _text("correlation_id"), nullable=False),
+    Column("first_position", BigInteger, nullable=False),
+    Column("last_position", BigInteger, nullable=False),
+    Column("before", LargeBinary(32), nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Index(None, "correlation_id", "first_position"),
 )
 
 audit_events = Table(

@@ -26,6 +26,7 @@ from datastorage.clock import Clock
 from datastorage.engine import open_engine
 from datastorage.keys import new_key, read_signing_key
 from datastorage.settings import parse_settings
+from datastorage.upkeep import Upkeep
 from models.tables import metadata
 from tests.postgres_plugin import PostgresServer
 
@@ -54,6 +55,7 @@ class Service:
         self.registry = CollectorRegistry()
         self._before: dict[str, float] = {}
         app = create_app(engine, 4, self.registry, StoppedClock(), seals, callers)
+        self.upkeep: Upkeep = app.state.upkeep
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
@@ -119,6 +121,7 @@ def running(database: Callable[[], str], tmp_path_factory: pytest.TempPathFactor
     engine = engine_for(database())
     schema.upgrade(engine)
     with Service(engine, seals) as service:
+        assert service.upkeep.once()
         yield service
     engine.dispose()
 

@@ -18,8 +18,14 @@ from tests.contract.datastorage.conftest import Event, Service
 
 WRITER, READER, BOTH = "w" * 20, "r" * 20, "b" * 20
 AUDIT = "/api/v1/audit"
-WRITING = [("POST", "/events"), ("POST", "/events/batch")]
-READING = [("GET", "/events"), ("GET", "/export"), ("POST", "/verify-chain"), ("POST", "/checkpoints")]
+WRITING = [("POST", "/events"), ("POST", "/events/batch"), ("POST", "/holds"), ("POST", "/holds/lift")]
+READING = [
+    ("GET", "/holds"),
+    ("GET", "/events"),
+    ("GET", "/export"),
+    ("POST", "/verify-chain"),
+    ("POST", "/checkpoints"),
+]
 
 
 @pytest.fixture
@@ -77,12 +83,16 @@ def test_without_a_known_token_nothing_is_done(
 @pytest.mark.parametrize(("method", "path"), [*WRITING, *READING])
 def test_writing_and_reading_are_separate_rights(guarded: httpx.Client, event: Event, method: str, path: str) -> None:
     guarded.post(f"{AUDIT}/events", json=event(99), headers=as_(BOTH)).raise_for_status()
-    body = {"/events": event(1), "/events/batch": [event(1)]}.get(path, {})
+    hold = {"correlation_id": "rr-1", "reason": "why"}
+    asks = {"/holds": hold, "/holds/lift": hold}
+    body = {"/events": event(1), "/events/batch": [event(1)], **asks}.get(path, {})
     content = body if method == "POST" else None
     right, wrong = (WRITER, READER) if (method, path) in WRITING else (READER, WRITER)
     refused = guarded.request(method, AUDIT + path, headers=as_(wrong), json=content)
     assert (refused.status_code, refused.json()["type"]) == (403, "https://kubernaut.ai/problems/forbidden")
     for token in (right, BOTH):
+        if path == "/holds/lift":
+            guarded.post(f"{AUDIT}/holds", headers=as_(right), json=hold).raise_for_status()
         assert guarded.request(method, AUDIT + path, headers=as_(token), json=content).is_success
 
 
@@ -177,3 +187,12 @@ def test_refusals_are_declared() -> None:
                 assert operation["security"] == [{"bearer": []}, {}]
             else:
                 assert "401" not in answers
+
+
+def test_a_hold_is_signed_with_the_name_of_the_token(guarded: httpx.Client) -> None:
+    """What the caller says of himself is kept beside it."""
+    ask = {"correlation_id": "rr-1", "reason": "why", "requested_by": "alice"}
+    made = guarded.post(f"{AUDIT}/holds", json=ask, headers=as_(BOTH)).json()
+    assert (made["set_by"], made["requested_by"]) == ("wfe", "alice")
+    told = guarded.get(f"{AUDIT}/events", headers=as_(READER)).json()["data"]
+    assert [(event["actor_type"], event["actor_id"]) for event in told] == [("user", "wfe")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -15,8 +16,13 @@ from datastorage import schema
 from models.tables import metadata
 
 
+def is_partition(name: str | None) -> bool:
+    """Say whether a table is a month of another."""
+    return bool(re.fullmatch(r"audit_events_[0-9]{4}_[0-9]{2}", name or ""))
+
+
 def tables(engine: Engine) -> set[str]:
-    return set(inspect(engine).get_table_names())
+    return {name for name in inspect(engine).get_table_names() if not is_partition(name)}
 
 
 def test_one_head() -> None:
@@ -46,7 +52,8 @@ def test_the_migrations_make_what_the_models_say(empty_engine: Engine) -> None:
     """Types and lengths included: a column narrower than its field would fail on data that the API took."""
     schema.upgrade(empty_engine)
     with empty_engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        whole = {"compare_type": True, "include_name": lambda name, kind, _: kind != "table" or not is_partition(name)}
+        context = MigrationContext.configure(connection, opts=whole)
         assert compare_metadata(context, metadata) == []
 
 

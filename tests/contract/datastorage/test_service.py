@@ -35,6 +35,7 @@ def test_not_ready_without_its_schema(empty_engine: Engine) -> None:
         ready = httpx.get(f"{service.url}/health/ready")
         assert (ready.status_code, ready.json()["status"], ready.json()["schema"]) == (503, "not ready", None)
         schema.upgrade(empty_engine)
+        assert service.upkeep.once()
         assert httpx.get(f"{service.url}/health/ready").status_code == 200
         with empty_engine.begin() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = 'older'"))

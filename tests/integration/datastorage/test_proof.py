@@ -15,8 +15,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import update
 
+from datastorage.engine import open_engine, writing
+from datastorage.reading_back import events_by_chain
+from datastorage.settings import parse_settings
+from models.audit_chain import Head, content_hash, content_text, extended
 from models.errors import Transient
+from models.tables import audit_chains, audit_events
 from tasks.adapters.datastorage import AuditClient
 from tests.integration.datastorage.conftest import Start, event, eventually
 
@@ -46,17 +52,18 @@ def wfe(tmp_path: Path, url: str) -> Wfe:
     """Run `wfe` with this service as its DataStorage."""
     (tmp_path / "kubeconfig").write_text("{}")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WFE_")}
-    environ = {**kept, "KUBECONFIG": str(tmp_path / "kubeconfig"), "WFE_AUDIT_DATASTORAGE_URL": url}
+    environ = {**kept, "KUBECONFIG": str(tmp_path / "kubeconfig")}
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, at: str = url) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).parent / "wfe"), "audit", *words]
+        environ["WFE_AUDIT_DATASTORAGE_URL"] = at
         return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
 
     return run
 
 
-def tamper(tmp_path: Path, statement: str) -> None:
-    with closing(sqlite3.connect(tmp_path / "audit.db", timeout=30)) as database, database:
+def tamper(tmp_path: Path, statement: str, name: str = "audit.db") -> None:
+    with closing(sqlite3.connect(tmp_path / name, timeout=30)) as database, database:
         database.execute(statement)
 
 
@@ -144,3 +151,71 @@ def test_a_story_of_more_than_one_page_is_told_once_and_in_order(url: str, wfe: 
         httpx.post(f"{url}/api/v1/audit/events/batch", json=batch, timeout=30).raise_for_status()
     told = json.loads(wfe("--correlation-id", "long", "-o", "json").stdout)
     assert [row["chain_position"] for row in told] == list(range(1, 1201))
+
+
+def test_a_month_that_retention_removed_is_named_as_such(start: Start, key: Path, wfe: Wfe, tmp_path: Path) -> None:
+    """By a service that keeps 30 days, at its start; online and offline."""
+    database = f"sqlite:///{tmp_path}/aged.db"
+    assert start("migrate", url=database).wait() == 0
+    first = start("serve", "--port", "0", url=database)
+    batch = [event(1), event(2), event(3, correlation_id="rr-2")]
+    httpx.post(f"{first.url}/api/v1/audit/events/batch", json=batch, timeout=30).raise_for_status()
+    assert first.terminate() == 0
+    age(database, 100)
+    second = start("serve", "--port", "0", url=database, retention_keep="30d", checkpoint_key_file=str(key))
+    assert second.logged("a month was removed")["events"] == 3
+    told = wfe("verify", "--public-key", f"{key}.pub", at=second.url)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert ": 3 events of 2 chains were removed by retention at " in told.stdout
+    assert "OK: 1 events in 1 chains are as they were written" in told.stdout
+    assert wfe("export", "--into", str(tmp_path / "export"), at=second.url).returncode == 0
+    told = wfe("verify", "--export", str(tmp_path / "export"), "--public-key", f"{key}.pub")
+    assert (told.returncode, ": 3 events of 2 chains were removed by retention at " in told.stdout) == (0, True)
+    tamper(tmp_path, "UPDATE audit_removals SET signature = zeroblob(64)", "aged.db")
+    told = wfe("verify", at=second.url)
+    assert told.returncode == 1
+    assert "its signature by key" in told.stdout
+    assert "rr-1 event 1: missing: the chain was cut: it had 2 events" in told.stdout
+
+
+def age(database: str, days: int) -> None:
+    """Let everything have been stored so many days ago, with hashes that fit."""
+    engine = open_engine(parse_settings({"database": {"url": database}}, {}, {}))
+    with writing(engine).begin() as connection:
+        heads: dict[str, Head] = {}
+        for row in list(events_by_chain(connection)):
+            chain, at = row["correlation_id"], row["recorded_at"] - timedelta(days=days)
+            heads[chain] = extended(heads.get(chain, Head()), content_hash(content_text(row)), at)
+            here = audit_events.c.sequence == row["sequence"]
+            aged = update(audit_events).where(here).values(recorded_at=at, chain_hash=heads[chain].hash)
+            connection.execute(aged)
+        for chain, end in heads.items():
+            connection.execute(update(audit_chains).where(audit_chains.c.correlation_id == chain).values(hash=end.hash))
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("keep", "allowed"), [("30d", "only with checkpoint.key_file"), ("29d", "is a time such as 90d")]
+)
+def test_retention_that_cannot_be_is_one_line(start: Start, keep: str, allowed: str) -> None:
+    process = start("serve", "--port", "0", retention_keep=keep)
+    assert process.wait() == 2
+    assert len(process.lines) == 1
+    assert process.lines[0].startswith(f"misconfigured: retention.keep={keep}: allowed {allowed}")
+
+
+def test_holds_by_hand(wfe: Wfe) -> None:
+    made = wfe("hold", "set", "rr-1", "--reason", "matter 12")
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.startswith("rr-1 (3 events): on hold since ")
+    assert made.stdout.endswith(" by unverified:unknown: matter 12\n")
+    everything = wfe("hold", "set", "--everything", "--reason", "audit", "-o", "json").stdout
+    assert json.loads(everything)["everything"] is True
+    listed = wfe("hold", "list").stdout.splitlines()
+    assert [line.split()[0] for line in listed] == ["ON", "everything", "rr-1"]
+    assert "matter 12" in wfe("hold", "set", "rr-1", "--reason", "another").stderr
+    assert wfe("hold", "lift", "rr-1", "--reason", "closed").stdout.startswith("rr-1: no longer on hold; it was since ")
+    assert wfe("hold", "lift", "--everything", "--reason", "closed").returncode == 0
+    assert wfe("hold", "list").stderr == "Nothing is on hold.\n"
+    assert wfe("hold", "set", "rr-1", "--everything", "--reason", "x").returncode == 2
+    assert wfe("verify").returncode == 0

@@ -57,7 +57,7 @@ def test_no_5xx_and_no_undeclared_answer(
         text=True,
     )
     assert drawn.returncode == 0, (drawn.stdout + drawn.stderr)[:20_000]
-    assert "Tested: 10" in drawn.stdout
+    assert "Tested: 13" in drawn.stdout
     # It got behind the checks: there are events, and a checkpoint over them.
     page = httpx.get(f"{service.url}/api/v1/audit/events", headers={"Authorization": f"Bearer {TOKEN}"}).json()
     assert page["pagination"]["total"] > 20
