@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -152,6 +153,39 @@ def test_a_killed_worker_comes_back_and_is_shown_as_restarted(running: dict[str,
     assert shown.returncode == 0
     row = next(line.split() for line in shown.stdout.splitlines() if line.startswith("worker-1"))
     assert (row[1], row[3]) == ("RUNNING", "1")
+
+
+def test_the_audit_is_written_and_read_with_tokens_that_are_shown_nowhere(
+    running: dict[str, Any], local: Local
+) -> None:
+    """The tokens and the key are this user's alone; `wfe audit` finds the one that reads."""
+    places = Places(local.state / "local" / "default")
+    secrets = [places.write_token, places.read_token, places.tokens, places.audit_key]
+    assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in secrets)
+    write, read = places.write_token.read_text(), places.read_token.read_text()
+    key = "".join(places.audit_key.read_text().splitlines()[1:-1])
+    events = f"{running['datastorage_url']}/api/v1/audit/events"
+    codes = {
+        token: httpx.get(events, headers={"Authorization": f"Bearer {token}"}).status_code for token in (write, read)
+    }
+    assert (codes, httpx.get(events).status_code) == ({write: 403, read: 200}, 401)
+    environment = {**os.environ, "WFE_STATE_DIR": str(local.state), "KUBECONFIG": str(local.kubeconfig)}
+    words = ([WFE, "audit", "verify"], [WFE, "config", "show"])
+    said = [subprocess.run(each, env=environment, capture_output=True, text=True, check=False) for each in words]
+    assert [done.returncode for done in said] == [0, 0], said
+    again = local.up("--tekton", "scripted", "--set", "execution.cooldown_period=2s")
+    assert (places.write_token.read_text(), places.read_token.read_text()) == (write, read)
+    login = (running["flower_user"], Path(running["flower_password_file"]).read_text())
+    pages = [httpx.get(f"{running['flower_url']}/{page}", auth=login) for page in ("workers", "tasks", "broker")]
+    pages += [httpx.get(url) for url in running["metrics_urls"].values()]
+    shown = [page.text for page in pages] + [again.stdout, again.stderr] + [done.stdout + done.stderr for done in said]
+    files = [file for file in places.root.rglob("*") if file.is_file() and file not in secrets]
+    assert {places.log("datastorage"), places.log("worker-1"), places.settings, places.supervisor_config} <= set(files)
+    shown += [file.read_text(errors="replace") for file in files]
+    # Everybody on the machine can read a command line, and this user the variables.
+    for process in local.processes():
+        shown += [" ".join(process.cmdline()), " ".join(process.environ().values())]
+    assert not any(secret in text for secret in (write, read, key) for text in shown)
 
 
 def test_logs_of_one_part_and_of_all(running: dict[str, Any], local: Local) -> None:
