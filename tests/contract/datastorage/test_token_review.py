@@ -86,7 +86,11 @@ def world(api_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Wor
     # Projected as into a pod: for the API server itself.
     own = world.kubectl("create", "token", "kubernaut-datastorage", "-n", SYSTEM)
     (directory / "token").write_text(own)
-    return replace(world, writer=world.token(WRITER), reader=world.token(READER), stranger=world.token(STRANGER))
+    world = replace(world, writer=world.token(WRITER), reader=world.token(READER), stranger=world.token(STRANGER))
+    asking = TokenReviews(ApiServer(settings, CollectorRegistry()), settings)
+    until(lambda: _admitted(asking, world.writer, Right.WRITE), 60, "the executor may write")
+    until(lambda: _admitted(asking, world.reader, Right.READ), 60, "the auditor may read")
+    return world
 
 
 @pytest.fixture
