@@ -179,4 +179,8 @@ audit_events = Table(
     Index(None, "event_timestamp", "sequence"),
     Index(None, "correlation_id", "event_timestamp", "sequence"),
     Index(None, "event_type", "event_timestamp", "sequence"),
+    *(
+        Index(f"ix_audit_events_{name}", name, "event_timestamp", "sequence")
+        for name in ("event_category", "event_outcome", "severity")
+    ),
 )
