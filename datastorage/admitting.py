@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -38,6 +39,8 @@ def callers_of(settings: Settings, registry: CollectorRegistry) -> Callers | Non
     if server.token_file:
         return _token_file(server.token_file, registry)
     if kubernetes.token_review:
+        _check_readable("kubernetes.ca_file", kubernetes.ca_file)
+        _check_readable("kubernetes.token_file", kubernetes.token_file)
         fields = {"api_server": kubernetes.api_server, "audience": kubernetes.audience}
         log.info("tokens are reviewed by the API server", extra={"fields": fields})
         return TokenReviews(ApiServer(kubernetes, registry), kubernetes)
@@ -76,6 +79,14 @@ def is_loopback(listener: socket.socket) -> bool:
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         return address.ipv4_mapped.is_loopback
     return address.is_loopback
+
+
+def _check_readable(name: str, path: str) -> None:
+    # A pod has both before it starts; elsewhere nobody would ever be let in.
+    try:
+        Path(path).read_bytes()
+    except OSError:
+        raise Misconfigured(f"{name}={path}: allowed is a readable file") from None
 
 
 def _token_file(path: str, registry: CollectorRegistry) -> TokenFile:

@@ -131,3 +131,18 @@ def test_the_openapi_document_has_every_route(engine: Engine) -> None:
     routes = [route for route in app.routes if isinstance(route, APIRoute)]
     served = {(route.path, method.lower()) for route in routes for method in route.methods or ()}
     assert served == {(path, method) for path, operations in document()["paths"].items() for method in operations}
+
+
+def test_a_checkpoint_that_fails_is_counted(service: Service, client: httpx.Client, event: Event) -> None:
+    assert service.seals.anchor is not None
+    client.post("/events", json=event(1)).raise_for_status()
+    service.seals.anchor.mkdir()
+    try:
+        assert client.post("/checkpoints").status_code == 500
+    finally:
+        service.seals.anchor.rmdir()
+    failed, taken = (service.metric(f"audit_checkpoints_{kind}total") for kind in ("failed_", ""))
+    assert (failed, taken) == (1, 0)
+    client.post("/events", json=event(2)).raise_for_status()
+    assert client.post("/checkpoints").status_code == 201
+    assert (service.metric("audit_checkpoints_failed_total"), service.metric("audit_checkpoints_total")) == (1, 1)

@@ -61,7 +61,12 @@ def test_each_way(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text(f"executor write {'t' * 20}\n")
     registry = CollectorRegistry()
     assert isinstance(callers_of(settings(server={"token_file": str(tmp_path / "tokens")}), registry), TokenFile)
-    assert isinstance(callers_of(settings(kubernetes={"token_review": True}), registry), TokenReviews)
+    account = {name: str(tmp_path / name) for name in ("ca_file", "token_file")}
+    for key, path in account.items():
+        with pytest.raises(Misconfigured, match=f"kubernetes.{key}=.*: allowed is a readable file"):
+            callers_of(settings(kubernetes={"token_review": True, **account}), CollectorRegistry())
+        Path(path).touch()
+    assert isinstance(callers_of(settings(kubernetes={"token_review": True, **account}), registry), TokenReviews)
     assert callers_of(settings(server={"allow_unauthenticated": True}), registry) is None
 
 
