@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from tasks.parts import Parts
@@ -61,3 +62,32 @@ def race(world: Stand, seed: int, faults: int) -> None:
     assert broken == []
     world.drain()
     world.check()
+
+
+def struck(world: Stand, story: str, after: Sequence[int], strike: Callable[[], None]) -> None:
+    """Deliver some hundred events, and strike each time so many more batches have reached DataStorage; then check."""
+    for number in range(6):
+        world.emit(f"{story}-{number}", 100)
+    slow = world.worker(batch_size=20)
+    stop = threading.Event()
+
+    def deliver() -> None:
+        while world.outbox.size() and not stop.wait(0.01):
+            world.turn(slow)
+
+    flusher = threading.Thread(target=deliver)
+    flusher.start()
+    try:
+        for batches in after:
+            until(_reached(world, world.proxy.forwarded + batches), 60, "batches are under way", every=0.001)
+            strike()
+        flusher.join(90)
+    finally:
+        stop.set()
+        flusher.join(90)
+    world.drain()
+    world.check()
+
+
+def _reached(world: Stand, batches: int) -> Callable[[], bool]:
+    return lambda: world.proxy.forwarded >= batches or not world.outbox.size()

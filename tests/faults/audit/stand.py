@@ -174,6 +174,11 @@ class Stand:
             self.turn()
         raise AssertionError(f"{self.outbox.size()} events left: {self.outbox.trouble()}")
 
+    def restart(self) -> None:
+        """Kill DataStorage and start it again, on another port."""
+        self.service.kill()
+        self.proxy.upstream = self.service.start()
+
     def meets(self, *faults: Fault, timeout: timedelta = PATIENT) -> None:
         """Emit, let the next exchanges go wrong like this, and see that all is well afterwards."""
         story = f"story-{len(self.emitted)}"

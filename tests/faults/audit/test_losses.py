@@ -18,6 +18,7 @@ import redis
 from tests.faults.audit import full_disk
 from tests.faults.audit.conftest import BOTH
 from tests.faults.audit.proxy import Act, Fault, Stage
+from tests.faults.audit.race import struck
 from tests.faults.audit.stand import Service, Stand, retrying, stand
 from tests.postgres_plugin import PostgresServer
 from tests.waiting import until
@@ -87,29 +88,7 @@ def test_service_killed_in_the_middle_of_a_batch(world: Stand) -> None:
 
 
 def test_service_killed_again_and_again(world: Stand) -> None:
-    for story in range(6):
-        world.emit(f"again-{story}", 100)
-    slow = world.worker(batch_size=20)
-    done = threading.Event()
-
-    def deliver() -> None:
-        while world.outbox.size() and not done.wait(0.01):
-            world.turn(slow)
-
-    flusher = threading.Thread(target=deliver)
-    flusher.start()
-    try:
-        for _ in range(2):
-            answered = world.proxy.forwarded
-            until(lambda answered=answered: world.proxy.forwarded >= answered + 8, 60, "batches are under way", every=0)  # type: ignore[misc]
-            world.service.kill()
-            world.proxy.upstream = world.service.start()
-        flusher.join(90)
-    finally:
-        done.set()
-        flusher.join(90)
-    world.drain()
-    world.check()
+    struck(world, "again", [8, 8], world.restart)
 
 
 def test_database_killed_in_the_middle_of_a_batch(request: pytest.FixtureRequest, world: Stand) -> None:

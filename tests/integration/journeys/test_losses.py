@@ -1,10 +1,16 @@
-"""J6 and J7: a worker dies in mid-run, Redis comes back empty."""
+"""J6 to J8: a worker dies in mid-run, Redis comes back empty, DataStorage is away."""
 
 from __future__ import annotations
 
+import re
+
+import httpx
 import pytest
+import redis
 
 from cli.local import Stack
+from models.errors import Transient
+from tasks.redis_scripts.outbox import Outbox
 from tests.terminal import Terminal
 from tests.waiting import until
 
@@ -72,3 +78,59 @@ def test_deletions_end_within_a_minute_of_redis_coming_back(terminal: Terminal, 
 
 def _names(terminal: Terminal) -> set[str]:
     return set(terminal.kubectl("get", "wfe", "-o", "jsonpath={.items[*].metadata.name}").split())
+
+
+def test_datastorage_is_away_and_redis_is_lost_meanwhile(terminal: Terminal, stack: Stack) -> None:
+    """J8: executions go on, what waits is shown; the buffer that was lost is derived again, the same to the letter."""
+    names = [f"kept-{number}" for number in range(3)]
+    client = redis.Redis.from_url(stack.redis_url)
+    outbox = Outbox(client, "wfe")
+    stack.stop("datastorage")
+    try:
+        for name in names:
+            terminal.declare(name, f"shop/deployment/{name}")
+        for name in names:
+            terminal.reaches(name, "Completed")
+        before = until(lambda: _waiting(outbox, 6), 20, "six audit events wait")
+        audit = {name: _audit_recorded(terminal, name) for name in names}
+        assert set(audit.values()) == {("False", "AuditPending")}
+        until(lambda: _buffered(stack) == 6, 20, "the metric shows what waits")
+        shown = until(lambda: _not_well(terminal), 60, "status names the trouble", every=0.5)
+        assert re.search(r"Outbox +NOT WELL +6 audit events wait.* times in a row: DataStorage did not answer", shown)
+
+        stack.restart("redis")
+        after = until(lambda: _waiting(outbox, 6), 60, "what was lost is derived again")
+        assert after == before
+    finally:
+        stack.start("datastorage")
+    for name in names:
+        assert terminal.told(name) == ["started", "completed"]
+        assert _audit_recorded(terminal, name) == ("True", "AuditSucceeded")
+    assert _buffered(stack) == 0
+    assert "OK: " in terminal.wfe("audit", "verify")
+    client.close()
+
+
+def _waiting(outbox: Outbox, events: int) -> dict[str, bytes]:
+    """Return what waits in the outbox, once there are so many."""
+    try:
+        waiting = {item.event_id: item.body for item in outbox.take(100)}
+    except Transient:
+        return {}
+    return waiting if len(waiting) == events else {}
+
+
+def _audit_recorded(terminal: Terminal, name: str) -> tuple[str, str]:
+    conditions = terminal.status(name)["conditions"]
+    return next((each["status"], each["reason"]) for each in conditions if each["type"] == "AuditRecorded")
+
+
+def _buffered(stack: Stack) -> float:
+    text = httpx.get(stack.metrics_urls["watcher"]).text
+    found = re.search(r"^audit_buffer_size\{.*\} (\S+)$", text, re.MULTILINE)
+    return float(found.group(1)) if found else -1
+
+
+def _not_well(terminal: Terminal) -> str:
+    shown = terminal.wfe("status", check=False)
+    return shown if "times in a row" in shown and re.search("Outbox +NOT WELL", shown) else ""
