@@ -134,6 +134,16 @@ def test_the_executor_and_wfe_send_their_token(start: Start, tmp_path: Path, mon
     monkeypatch.setenv("WFE_AUDIT_TOKEN_FILE", str(tmp_path / "auditor"))
     told = subprocess.run(wfe, capture_output=True, text=True, timeout=60, check=True)
     assert told.stdout.startswith("OK: 1 events in 1 chains")
+    # Setting a hold is writing, listing them is reading.
+    hold = [*wfe[:2], "hold", "set", "rr-1", "--reason", "matter 12"]
+    refused = subprocess.run(hold, capture_output=True, text=True, timeout=60, check=False)
+    assert (refused.returncode, "403" in refused.stderr) == (1, True)
+    monkeypatch.setenv("WFE_AUDIT_READ_TOKEN_FILE", str(tmp_path / "auditor"))
+    monkeypatch.setenv("WFE_AUDIT_TOKEN_FILE", str(mine))
+    made = subprocess.run(hold, capture_output=True, text=True, timeout=60, check=True)
+    assert made.stdout.endswith(" by executor: matter 12\n")
+    listed = subprocess.run([*wfe[:2], "hold", "list"], capture_output=True, text=True, timeout=60, check=True)
+    assert "matter 12" in listed.stdout
 
 
 @pytest.mark.parametrize("content", ["", "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"])
