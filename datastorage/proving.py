@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from models.audit_request import FieldProblem
 from models.audit_values import check_characters, format_microseconds
 from models.audit_verify import Fault
 
+log = logging.getLogger("datastorage.checkpoint")
+
 
 @dataclass(frozen=True, slots=True)
 class Proving:
@@ -34,7 +37,11 @@ class Proving:
         """Take a checkpoint: 201, or 200 with the last one when nothing came since."""
         if self.seals.key is None:
             raise Problem("no-signing-key", 409, "checkpoints need a key: checkpoint.key_file")
-        taken, new = self.checkpoints.take(self.seals.key)
+        try:
+            taken, new = self.checkpoints.take(self.seals.key)
+        except OSError as error:
+            log.error("the anchor file was not written", extra={"fields": {"error": error.strerror}})
+            raise Problem("internal-error", 500, "the anchor file was not written; the log has the reason") from None
         if taken is None:
             raise Problem("nothing-to-sign", 409, "there are no events yet")
         return Answer(201 if new else 200, orjson.dumps(taken.document()), {"checkpoint": taken.number})
