@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, false, func, select
 
 from datastorage.checkpoints import Seals, from_columns
 from datastorage.engine import reading
+from datastorage.identity import Identities, check_count
 from datastorage.keys import PublicKeys
 from datastorage.reading_back import events_by_chain, keep_months, patient, place_of, streamed
 from datastorage.removals import Gone, check_removals
@@ -88,6 +89,8 @@ class Verification:
         if correlation_id is None:
             yield from _totals(connection, report)
             yield from _anchored(connection, self._seals.anchor, anchored)
+            if not report.faults:
+                yield from check_count(connection, report.events, report.removals)
         if known is not None:
             yield from _seen_before(connection, known, "the caller has seen")
 
@@ -111,13 +114,17 @@ class Verification:
 def _chains(connection: Connection, correlation_id: str | None, report: Report, gone: Gone) -> Iterator[Fault | None]:
     walk = ChainWalk(lambda name, end: report.ends.append((name, end)), gone.find)
     conditions = () if correlation_id is None else (audit_events.c.correlation_id == correlation_id,)
+    identities = Identities(connection)
     for row in events_by_chain(connection, *conditions):
-        yield from walk.follow(placed(row))
+        event = placed(row)
+        faults = list(walk.follow(event))
+        yield from faults or identities.add(event)
         if len(report.ends) >= _ENDS_AT_ONCE:
             yield from _compare_ends(connection, report.ends, gone)
         if walk.events % _SIGN_OF_LIFE == 0:
             yield None
     walk.finish()
+    yield from identities.finish()
     yield from _compare_ends(connection, report.ends, gone)
     report.chains, report.events = walk.chains, walk.events
 

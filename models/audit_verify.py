@@ -28,6 +28,7 @@ class FaultKind(StrEnum):
     DOUBLE = "double"
     OUT_OF_ORDER = "out-of-order"
     UNCHAINED = "unchained"
+    IDENTITY = "identity"
     END = "end"
     CHECKPOINT = "checkpoint"
     REMOVAL = "removal"

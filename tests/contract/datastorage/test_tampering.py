@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -21,8 +22,16 @@ from datastorage.keys import PublicKeys, new_key, read_public_keys, read_signing
 from datastorage.verification import Report, Verification, placed
 from models.audit_chain import Head, extended
 from models.audit_checkpoint import Checkpoint, read_checkpoint
-from models.tables import audit_chains, audit_checkpoint_heads, audit_checkpoints, audit_events, metadata
-from tests.contract.datastorage.conftest import Event, Service
+from models.audit_request import read_event
+from models.tables import (
+    audit_chains,
+    audit_checkpoint_heads,
+    audit_checkpoints,
+    audit_event_ids,
+    audit_events,
+    metadata,
+)
+from tests.contract.datastorage.conftest import NOW, Event, Service
 
 E = audit_events.c
 Told = set[tuple[str, str, int]]
@@ -258,7 +267,10 @@ def test_one_chain_is_verified_alone(stored: httpx.Client, engine: Engine) -> No
 def test_a_chain_written_anew_with_all_its_hashes(
     stored: httpx.Client, engine: Engine, keys: PublicKeys, tmp_path: Path
 ) -> None:
-    """Who knows how the hashes are made can make a chain that fits; only the signature cannot be made."""
+    """Who knows how the hashes are made can make a chain that fits; only the signature cannot be made.
+
+    He forgot the record of ids, which no export has.
+    """
     with engine.begin() as connection:
         connection.execute(update(audit_events).where(_at("rr-0", 2)).values(event_outcome="failure"))
         rows = connection.execute(select(audit_events).where(E.correlation_id == "rr-0").order_by(E.chain_position))
@@ -269,8 +281,36 @@ def test_a_chain_written_anew_with_all_its_hashes(
         end = update(audit_chains).where(audit_chains.c.correlation_id == "rr-0")
         connection.execute(end.values(hash=head.hash))
     expected = {("altered", "rr-0", 4), ("altered", "rr-0", 6)}
-    assert told(verified(stored)) == expected
+    assert told(verified(stored)) == expected | {("identity", "rr-0", 2)}
     assert offline(exported(stored, tmp_path / "export"), keys)[0] == expected
+
+
+def test_a_record_of_an_id_that_was_removed_or_changed(stored: httpx.Client, engine: Engine) -> None:
+    """The first would let an event be stored twice, the second refuses it when it comes again."""
+    ids = audit_event_ids.c.event_id
+    with engine.begin() as connection:
+        gone, changed = (
+            connection.execute(select(E.event_id).where(_at(chain, 2))).scalar_one() for chain in ("rr-1", "rr-2")
+        )
+        connection.execute(delete(audit_event_ids).where(ids == gone))
+        connection.execute(update(audit_event_ids).where(ids == changed).values(content_hash=bytes(32)))
+    report = verified(stored)
+    assert told(report) == {("identity", "rr-1", 2), ("identity", "rr-2", 2)}
+    assert [fault["event_id"] for fault in report["faults"]] == [str(gone), str(changed)]
+    assert told(verified(stored, correlation_id="rr-1")) == {("identity", "rr-1", 2)}
+    assert told(verified(stored, correlation_id="rr-0")) == set()
+
+
+def test_a_record_of_an_id_without_an_event(stored: httpx.Client, engine: Engine, event: Event) -> None:
+    """Whoever knows what an event to come will say could keep it out: it is answered as if it were stored."""
+    kept_out = event(99)
+    digest = read_event(kept_out, now=NOW, new_id=UUID).content_hash
+    with engine.begin() as connection:
+        connection.execute(insert(audit_event_ids).values(event_id=UUID(int=99), content_hash=digest))
+    assert stored.post("/events", json=kept_out).status_code == 200
+    report = verified(stored)
+    assert told(report) == {("identity", "", 0)}
+    assert [fault.get("event_id") for fault in report["faults"]] == [None, str(UUID(int=99))]
 
 
 def dump(engine: Engine) -> dict[str, list[Any]]:
