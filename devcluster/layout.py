@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import random
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from devcluster import records
 from devcluster.certificates import Authority, new_key, write_kubeconfig
+from devcluster.ports import free_ports
 from devcluster.records import Request
 
 LOOPBACK: Final = "127.0.0.1"
-# Below the range from which the kernel takes ports of outgoing connections, so that none of these takes a chosen one.
-_PORTS: Final = range(20000, 32000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +45,6 @@ class Layout:
     def ready_file(self, name: str) -> Path:
         """Return the file that a component writes when it works."""
         return self.directory / f"{name}.ready"
-
-
-def free_ports(address: str, count: int) -> list[int]:
-    """Return ports that nothing listens on now."""
-    found: list[int] = []
-    while len(found) < count:
-        port = random.choice(_PORTS)
-        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-            try:
-                probe.bind((address, port))
-            except OSError:
-                continue
-        if port not in found:
-            found.append(port)
-    return found
 
 
 def lay_out(request: Request, directory: Path, authority: Authority) -> Layout:

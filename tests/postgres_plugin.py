@@ -11,7 +11,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from devcluster.ports import free_ports
 from tests.policy import require
 
 _START_SECONDS = 30.0
@@ -30,7 +30,8 @@ class PostgresServer:
     """One server process and its data directory; it can be killed and started again on the same port."""
 
     def __init__(self, binaries: Path, directory: Path, *, durable: bool = False) -> None:
-        self.port = _free_port()
+        # None that an outgoing connection could take while the server is stopped.
+        [self.port] = free_ports("127.0.0.1", 1)
         self._binaries = binaries
         self._data = directory / "data"
         self._log = directory / "log"
@@ -164,13 +165,6 @@ def _unprivileged_user() -> str | None:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in names else "nobody"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _limited(file_size: int) -> list[str]:

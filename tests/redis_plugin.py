@@ -7,7 +7,6 @@ Every tier loads this: what is heavy is imported where it is used.
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from devcluster.ports import free_ports
 from tests.policy import require
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ class RedisServer:
         self._executable = executable
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        # None that an outgoing connection could take while the server is stopped.
+        [self.port] = free_ports("127.0.0.1", 1)
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devcluster.layout import LOOPBACK, free_ports
+from devcluster.layout import LOOPBACK
 from devcluster.places import state_root
+from devcluster.ports import free_ports
 
 __all__ = ["LOOPBACK", "Places", "choose_ports", "fits_socket", "stacks_root"]
 
