@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Right(StrEnum):
-    """What a token allows. Reading includes verification, export and checkpoints: they change no event."""
+    """What a token allows: writing is storing events and setting holds, reading is all that changes no event."""
 
     READ = "read"
     WRITE = "write"

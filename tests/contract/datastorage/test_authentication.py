@@ -96,7 +96,10 @@ def test_writing_and_reading_are_separate_rights(guarded: httpx.Client, event: E
         assert guarded.request(method, AUDIT + path, headers=as_(token), json=content).is_success
 
 
-@pytest.mark.parametrize("path", ["/events/", "//events", "/./events", "/%65vents", "/events%2Fbatch"])
+@pytest.mark.parametrize(
+    "path",
+    ["/events/", "//events", "/./events", "/%65vents", "/events%2Fbatch", "/events%0A", "/events%00", "/events;x"],
+)
 def test_no_other_spelling_gets_past(guarded: httpx.Client, engine: Engine, event: Event, path: str) -> None:
     for headers in ({}, as_(READER)):
         answer = guarded.post(AUDIT + path, headers=headers, json=event(1))
@@ -196,3 +199,17 @@ def test_a_hold_is_signed_with_the_name_of_the_token(guarded: httpx.Client) -> N
     assert (made["set_by"], made["requested_by"]) == ("wfe", "alice")
     told = guarded.get(f"{AUDIT}/events", headers=as_(READER)).json()["data"]
     assert [(event["actor_type"], event["actor_id"]) for event in told] == [("user", "wfe")]
+
+
+@pytest.mark.parametrize("host", ["x?", "x#", "x/api/v1/audit/export?", "["])
+def test_no_host_makes_a_write_look_like_a_read(guarded: httpx.Client, engine: Engine, event: Event, host: str) -> None:
+    """What a request asks for is said by its path alone."""
+    answer = guarded.post(f"{AUDIT}/events", headers={**as_(READER), "Host": host}, json=event(1))
+    assert (answer.status_code, answer.json()["instance"]) == (403, f"{AUDIT}/events")
+    with engine.connect() as connection:
+        assert connection.execute(select(func.count()).select_from(audit_events)).scalar_one() == 0
+
+
+def test_what_is_not_known_to_read_needs_the_right_to_write(guarded: httpx.Client) -> None:
+    for method, status in (("GET", 404), ("POST", 403), ("PUT", 403), ("DELETE", 403)):
+        assert guarded.request(method, f"{AUDIT}/new", headers=as_(READER)).status_code == status
