@@ -57,7 +57,8 @@ def serve(config: str | None, host: str | None, port: str | None) -> None:
         check_exposure(settings.server, listener)
         wait_for_database(engine, settings.database.connect_deadline)
         keep = settings.retention.keep
-        app = create_app(engine, settings.database.pool_size, registry, Clock(), seals, callers, keep)
+        clock = Clock(settings.server.past_window)
+        app = create_app(engine, settings.database.pool_size, registry, clock, seals, callers, keep)
         with engine.connect() as connection:
             found = schema.current(connection)
         if found != schema.head():

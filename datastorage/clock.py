@@ -1,15 +1,19 @@
-"""What DataStorage draws from outside: the time and fresh ids. Tests bring their own."""
+"""What DataStorage draws from outside: the time, fresh ids, how old an event may be. Tests bring their own."""
 
 from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+from models.audit_fields import PAST_WINDOW
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The clock and the source of ids of one service."""
+    """The clock and the source of ids of one service; it takes events that are no older than `past_window`."""
+
+    past_window: timedelta = PAST_WINDOW
 
     def now(self) -> datetime:
         """Return the current instant, aware, UTC."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -46,7 +47,7 @@ class Events:
         if isinstance(document, list):
             raise Problem("validation-error", 400, "must be a JSON object; arrays go to /api/v1/audit/events/batch")
         try:
-            return read_event(document, now=self.clock.now(), new_id=self.clock.new_id)
+            return self._read(document, self.clock.now())
         except InvalidEvent as invalid:
             raise refused(invalid.problems) from None
 
@@ -107,12 +108,15 @@ class Events:
         problems: dict[int, tuple[FieldProblem, ...]] = {}
         for index, document in enumerate(documents):
             try:
-                records.append(read_event(document, now=now, new_id=self.clock.new_id))
+                records.append(self._read(document, now))
             except InvalidEvent as invalid:
                 problems[index] = invalid.problems
         if problems:
             raise _invalid_batch(problems)
         return records
+
+    def _read(self, document: object, now: datetime) -> AuditRecord:
+        return read_event(document, now=now, new_id=self.clock.new_id, past=self.clock.past_window)
 
     def _store(self, records: Sequence[AuditRecord], *, batch: bool) -> int:
         """Store the records and return how many are new."""

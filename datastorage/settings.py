@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from models.audit_fields import PAST_WINDOW
 from models.audit_months import FOR_EVER, SHORTEST_DAYS, Keep, read_keep
 from models.errors import Misconfigured
 from models.setting_kinds import ChoiceKind, DurationKind, FlagKind, Kind, TextKind, UrlKind, WholeKind
@@ -56,6 +57,9 @@ class ServerSettings:
     unix_socket: str = _key("", TextKind("a path"), "a socket for this user alone, instead of host and port")
     token_file: str = _key("", TextKind("a path"), "lines of NAME, read|write|read,write and TOKEN")
     allow_unauthenticated: bool = _key(False, FlagKind(), "ask nobody for a token; on loopback only")
+    past_window: timedelta = _key(
+        PAST_WINDOW, _span(PAST_WINDOW, 3650 * timedelta(days=1)), "how old an event may be; more lets in what waited"
+    )
     shutdown_timeout: timedelta = _key(30 * _SECOND, _span(_SECOND, 600 * _SECOND), "for accepted requests to finish")
 
 

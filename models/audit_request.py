@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from models.audit_chain import content_hash, content_text
-from models.audit_fields import FIELDS, Kind
+from models.audit_fields import FIELDS, PAST_WINDOW, Kind
 from models.audit_values import READERS, EventData, check_window
 
 
@@ -62,11 +62,13 @@ class AuditRecord:
     content_hash: bytes
 
 
-def read_event(document: object, *, now: datetime, new_id: Callable[[], UUID]) -> AuditRecord:
+def read_event(
+    document: object, *, now: datetime, new_id: Callable[[], UUID], past: timedelta = PAST_WINDOW
+) -> AuditRecord:
     """Check one event and fill in its defaults. Raises InvalidEvent."""
     if not isinstance(document, dict):
         raise InvalidEvent((FieldProblem("", "must be a JSON object"),))
-    values, problems = _read_fields(document, now)
+    values, problems = _read_fields(document, now, past)
     if not problems and values["event_id"] is not None and values["event_id"] == values["parent_event_id"]:
         problems.append(FieldProblem("parent_event_id", "must not be the event itself"))
     if problems:
@@ -74,7 +76,9 @@ def read_event(document: object, *, now: datetime, new_id: Callable[[], UUID]) -
     return _record(values, new_id)
 
 
-def _read_fields(document: Mapping[str, Any], now: datetime) -> tuple[dict[str, Any], list[FieldProblem]]:
+def _read_fields(
+    document: Mapping[str, Any], now: datetime, past: timedelta
+) -> tuple[dict[str, Any], list[FieldProblem]]:
     values: dict[str, Any] = {}
     problems = []
     for field in FIELDS:
@@ -86,7 +90,7 @@ def _read_fields(document: Mapping[str, Any], now: datetime) -> tuple[dict[str, 
             else:
                 value = READERS[field.kind](value, field)
                 if field.kind is Kind.INSTANT:
-                    check_window(value, now)
+                    check_window(value, now, past)
         except ValueError as error:
             problems.append(FieldProblem(field.name, str(error)))
         values[field.name] = value

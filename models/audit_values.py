@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +18,6 @@ from models.audit_fields import (
     EVENT_DATA_DEPTH,
     FUTURE_WINDOW,
     LARGEST_INTEGER,
-    PAST_WINDOW,
     Field,
     Kind,
 )
@@ -55,9 +54,10 @@ def parse_rfc3339(text: str) -> datetime:
         raise ValueError("must be an RFC 3339 date-time that exists") from None
 
 
-def check_window(instant: datetime, now: datetime) -> None:
-    if instant < now - PAST_WINDOW:
-        raise ValueError("must not be more than 7 days in the past")
+def check_window(instant: datetime, now: datetime, past: timedelta) -> None:
+    """Refuse an instant that lies too far from now. Raises ValueError."""
+    if instant < now - past:
+        raise ValueError(f"must not be more than {past / timedelta(days=1):g} days in the past")
     if instant > now + FUTURE_WINDOW:
         raise ValueError("must not be more than 5 minutes in the future")
 

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -170,6 +171,20 @@ def test_a_file_that_somebody_else_writes_to_is_503_and_nothing_is_stored(start:
         other.close()
     assert httpx.post(f"{url}/api/v1/audit/events/batch", json=[event(1), event(2)], timeout=30).status_code == 201
     assert total(url) == 2
+
+
+def test_what_waited_longer_than_a_week_is_let_in_when_the_operator_says_so(start: Start) -> None:
+    start("migrate").wait()
+    old = event(1, event_timestamp=(datetime.now(UTC) - timedelta(days=8)).isoformat())
+    first = start("serve", "--port", "0")
+    refused = httpx.post(f"{first.url}/api/v1/audit/events/batch", json=[old])
+    assert refused.status_code == 400
+    assert refused.json()["errors"][0]["message"] == "must not be more than 7 days in the past"
+    assert first.terminate() == 0
+    second = start("serve", "--port", "0", server_past_window="240h")
+    assert httpx.post(f"{second.url}/api/v1/audit/events/batch", json=[old]).status_code == 201
+    older = event(2, event_timestamp=(datetime.now(UTC) - timedelta(days=11)).isoformat())
+    assert "more than 10 days" in httpx.post(f"{second.url}/api/v1/audit/events", json=older).json()["detail"]
 
 
 @pytest.mark.postgres
