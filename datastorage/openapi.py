@@ -302,7 +302,11 @@ def _schemas() -> dict[str, Any]:
             set_at={"type": "string", "format": "date-time"},
             events={"type": ["integer", "null"], "description": "Stored events of the chain; null for everything."},
         ),
-        "Health": {"type": "object", "required": ["status"], "properties": {"status": text, "database": text}},
+        "Health": {
+            "type": "object",
+            "required": ["status"],
+            "properties": {"status": text, "database": text, "partitions_ahead": {"type": "integer", "minimum": -1}},
+        },
         "Problem": _problem_schema(),
     }
 

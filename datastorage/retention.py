@@ -2,7 +2,7 @@
 
 A month goes whole or not at all: not while anything in it is on legal hold, and not when one of its events is not as it
 was written, which a removal would cover up. A crash at any point leaves everything as it was, and the next round begins
-anew. On PostgreSQL a month goes with its partition, which waits a second at most for those who read.
+anew. On PostgreSQL a month goes with its partition, which waits two seconds at most for those who read.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ from models.errors import Misconfigured
 from models.tables import audit_events, audit_removals, audit_removed
 
 _LOCK = 7_233_871_608  # any number of its own, the same for every release
-_PATIENCE = "1s"  # everybody else waits as long for who removes a partition
+# Everybody else waits as long for who removes a partition; a vacuum gives way to him after one (deadlock_timeout).
+_PATIENCE = "2s"
 _PAGE = 1000
 _TOLD_HOLDS = 10
 

@@ -50,4 +50,8 @@ class Upkeep:
         except SQLAlchemyError as error:
             log.error("upkeep failed, another try follows", extra={"fields": {"duty": name, "error": describe(error)}})
             return False
+        except Exception:
+            # A defect in one duty must not end the others, least of all the partitions.
+            log.exception("upkeep failed, another try follows", extra={"fields": {"duty": name}})
+            return False
         return True

@@ -374,7 +374,7 @@ def test_a_verification_or_an_export_under_way_sees_no_gap(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """PostgreSQL drops a partition for older snapshots, too: the removal waits for them, a second at most."""
+    """PostgreSQL drops a partition for older snapshots, too: the removal waits for them, two seconds at most."""
     attempts: list[bool] = []
 
     def meanwhile() -> None:
