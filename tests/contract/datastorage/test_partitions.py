@@ -59,7 +59,7 @@ def records(event: Event) -> Records:
 class At(Clock):
     """A clock that stands at an instant."""
 
-    instant: datetime
+    instant: datetime = NOW
 
     def now(self) -> datetime:
         return self.instant
@@ -87,7 +87,7 @@ def test_made_ahead_for_ever(engine: Engine) -> None:
     at = datetime(2031, 11, 30, 23, 59, 59, tzinfo=UTC)
     registry = CollectorRegistry()
     for _ in range(2):
-        Partitions(engine, At(at), Metrics(registry)).make_ahead()
+        Partitions(engine, At(instant=at), Metrics(registry)).make_ahead()
         expected = {Month(2031, 11).after(months) for months in range(MONTHS_AHEAD + 1)}
         assert expected <= there(engine)
         assert registry.get_sample_value("audit_partitions_ahead", {"service": "datastorage"}) == MONTHS_AHEAD

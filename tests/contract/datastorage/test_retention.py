@@ -55,7 +55,7 @@ PAST = {
 class At(Clock):
     """A clock that stands at an instant."""
 
-    instant: datetime
+    instant: datetime = NOW
 
     def now(self) -> datetime:
         return self.instant
@@ -75,7 +75,7 @@ def past(service: Service, client: httpx.Client, event: Event) -> httpx.Client:
             Repository(service.engine).store([record], at)
             if number % 3 == 0:
                 metrics = Metrics(CollectorRegistry())
-                Checkpoints(service.engine, service.seals, At(at), metrics).take(service.seals.key)
+                Checkpoints(service.engine, service.seals, At(instant=at), metrics).take(service.seals.key)
     assert verified(client)["valid"] is True
     return client
 
