@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -18,8 +19,9 @@ import redis
 
 from models.audit import event_id
 from models.status import FactType
-from tests.faults.audit.proxy import Fault, Says, Stage
+from tests.faults.audit.proxy import Act, Fault, Says, Stage
 from tests.faults.audit.stand import Service, Stand, retrying, stand
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 WRITER, READER = "w" * 20, "r" * 20
@@ -113,6 +115,34 @@ def test_nobody_on_the_way_puts_an_event_into_quarantine(world: Stand, code: int
     for _ in range(3):
         world.turn()
     assert (world.outbox.size(), world.outbox.quarantined(), world.outbox.trouble().failures) == (1, 0, 3)
+    world.drain()
+    world.check()
+
+
+def test_a_flusher_that_was_paused_for_too_long_sends_nothing_more(world: Stand) -> None:
+    world.emit("paused", 3)
+    single = world.worker(batch_size=1)
+    forwarded = world.proxy.forwarded
+    world.proxy.then(Fault(Stage.ANSWER, Act.DRIP))
+    flusher = threading.Thread(target=world.turn, args=(single,))
+    flusher.start()
+    until(lambda: world.proxy.forwarded > forwarded, 30, "the first is under way")
+    world.client.delete("wfe:outbox:turn")
+    flusher.join(60)
+    assert (world.proxy.forwarded - forwarded, world.outbox.size()) == (1, 2)
+    world.drain()
+    world.check()
+
+
+def test_a_long_backlog_is_left_to_the_next_turn(world: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No task runs for minutes: who has had his time asks for another flush and goes."""
+    world.emit("long", 3)
+    asked = world.client.llen("wfe:celery:audit")
+    monkeypatch.setattr("tasks.auditing.LONGEST", -1.0)
+    world.turn()
+    assert world.outbox.size() == 3
+    assert world.client.llen("wfe:celery:audit") > asked
+    monkeypatch.undo()
     world.drain()
     world.check()
 
