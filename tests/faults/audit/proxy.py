@@ -156,8 +156,8 @@ class FaultProxy:
         half = len(answer_head) + len(answer) // 2 if fault.stage is Stage.ANSWER else 0
         connection.sendall(whole[:half])
         _happen(connection, fault.what, whole[half:])
-        if half:
-            raise Over
+        if half and isinstance(fault.what, Says):
+            raise Over  # what was said is not where an answer begins
 
     @contextlib.contextmanager
     def _upstream(self) -> Iterator[socket.socket]:
@@ -186,6 +186,7 @@ def _happen(connection: socket.socket, what: Act | Says, rest: bytes) -> None:
             for drop in rest or b"HTTP/1.1 201 Created\r\n" + b"X-Drop: drop\r\n" * 10_000:
                 connection.sendall(bytes([drop]))
                 time.sleep(_DROP_SECONDS)
+            return
         case Act.FIN:
             pass
     raise Over

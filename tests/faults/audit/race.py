@@ -53,8 +53,8 @@ def race(world: Stand, seed: int, faults: int) -> None:
             world.emit(rng.choice(stories), rng.randrange(1, 8))
             return world.proxy.spent or bool(broken)
 
-        until(spent, 60, "every fault was met", every=0.005)
-        until(lambda: not world.outbox.size() or broken, 60, "everything is delivered")
+        until(spent, 90, "every fault was met", every=0.005)
+        until(lambda: not world.outbox.size() or broken, 90, "everything is delivered")
     finally:
         stop.set()
         for thread in threads:
