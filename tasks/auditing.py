@@ -79,17 +79,21 @@ class _Turn:
 
 
 def _deliver_batches(parts: Parts, turn: _Turn) -> None:
-    troubled = parts.outbox.trouble().failures > 0
-    while items := parts.outbox.take(parts.settings.audit.batch_size):
+    whole = parts.settings.audit.batch_size
+    troubled = parts.outbox.trouble().failures
+    # A batch that is too much for DataStorage now must not be tried for ever as it is.
+    size = max(1, whole >> max(troubled - 1, 0))
+    while items := parts.outbox.take(size):
         for part in deliver(items, turn, parts.outbox):
             if troubled:
                 parts.outbox.flush_succeeded()
-                troubled = False
+                troubled = 0
             parts.metrics.audit_written.labels(SERVICE).inc(part.stored)
             parts.metrics.audit_dropped.labels(SERVICE).inc(part.refused)
             parts.publisher.wake(part.keys)
-        if len(items) < parts.settings.audit.batch_size:
+        if len(items) < size:
             return
+        size = whole
     if troubled:
         parts.outbox.flush_succeeded()
 

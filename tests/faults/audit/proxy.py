@@ -72,13 +72,15 @@ class FaultProxy:
     """Listens on a free loopback port; `upstream` is the port behind it, which may change.
 
     `outcomes` are what each request met and what DataStorage answered to it, None when it did not get that far;
-    `forwarded` counts the requests that DataStorage has in full.
+    `forwarded` counts the requests that DataStorage has in full. A body of more than `largest` bytes, if given, is too
+    much for it.
     """
 
     def __init__(self, upstream: int) -> None:
         self.upstream = upstream
         self.outcomes: list[tuple[Fault | None, int | None]] = []
         self.forwarded = 0
+        self.largest = 0
         self._faults: deque[Fault] = deque()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -140,6 +142,9 @@ class FaultProxy:
                 if isinstance(fault.what, Act):
                     _happen(connection, fault.what, b"")
         body += _read(connection, length - len(body))
+        if self.largest and length > self.largest:
+            _happen(connection, Says(503), b"")
+            return
         if fault is not None and fault.stage in (Stage.BEFORE, Stage.BODY):
             _happen(connection, fault.what, b"")
             return

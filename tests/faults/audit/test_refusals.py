@@ -108,6 +108,17 @@ def test_a_proxy_that_takes_little_gets_little(world: Stand) -> None:
     world.check()
 
 
+def test_a_batch_that_takes_datastorage_too_long_gets_smaller(world: Stand) -> None:
+    """It would be tried for ever as it is: a statement has its time, and what it did is undone."""
+    world.emit("less", 40)
+    world.proxy.largest = 3000
+    try:
+        world.drain()
+    finally:
+        world.proxy.largest = 0
+    world.check()
+
+
 @pytest.mark.parametrize("code", [400, 409, 413, 422])
 def test_nobody_on_the_way_puts_an_event_into_quarantine(world: Stand, code: int) -> None:
     world.emit("way", 1)
