@@ -8,6 +8,7 @@ from typing import Final, assert_never
 
 from cli.ended import ended
 from cli.explanation import Explanation, World, span_words
+from cli.plain import one_line
 from cli.under_way import under_way
 from models.execution import Execution
 from models.hold import GateClosed, Mine
@@ -86,6 +87,6 @@ def _with_backlog(told: Explanation, execution: Execution, world: World) -> Expl
     oldest = min((fact.at for fact in execution.status.pending_facts), default=world.now)
     if not world.unstored or world.now - oldest < UNHEEDED:
         return told
-    why = world.datastorage_fault or f"{world.outbox} are queued in all"
+    why = world.datastorage_fault or one_line(world.outbox_trouble) or f"{world.outbox} are queued in all"
     sentence = f"{told.sentence}; {world.unstored} of its audit events wait for DataStorage ({why})"
     return Explanation(sentence, told.next_step)

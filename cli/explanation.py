@@ -22,7 +22,8 @@ class World:
     `frozen` is the freeze in force. `blocks` says that it keeps its target until somebody clears it, `holder_blocks`
     that who holds its target does. `remains` counts TaskRuns and living pods of its run that is gone.
     `refused` is what DataStorage said of its audit events that it will never take.
-    `unstored` counts its audit events that DataStorage has not acknowledged, `outbox` those of all executions.
+    `unstored` counts its audit events that DataStorage has not acknowledged, `outbox` those of all executions;
+    `outbox_trouble` is what was said when they were sent last, empty when that went well.
     """
 
     now: datetime
@@ -42,6 +43,7 @@ class World:
     run_namespace: str = ""
     unstored: int = 0
     outbox: int = 0
+    outbox_trouble: str = ""
     datastorage_fault: str = ""
     refused: tuple[str, ...] = ()
     frozen: Freeze | None = None

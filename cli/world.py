@@ -74,6 +74,7 @@ def _ask_redis(access: Access, execution: Execution, world: World) -> World:
             unstored = [event for event in pending_events(execution) if event.event_id not in acknowledged]
             refused = access.outbox.problems([event.event_id for event in unstored])
             world = replace(world, unstored=len(unstored), outbox=access.outbox.size(), refused=tuple(refused.values()))
+            world = replace(world, outbox_trouble=access.outbox.trouble().words)
         overdue = seen.due is not None and not seen.running and seen.now - seen.due > UNHEEDED
         if overdue and not execution.status.phase.terminal:
             world = replace(world, workers=len(listen_for_workers(access.settings)))

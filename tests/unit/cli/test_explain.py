@@ -362,3 +362,11 @@ def test_audit_backlog_is_told_when_it_lasts(age: int, unstored: int, told: bool
     world = World(now=NOW, unstored=unstored, outbox=9, datastorage_fault="http://ds/health/ready: refused")
     sentence = explain(execution(status={"phase": "Completed", "audit": {"pending": facts}}), world).sentence
     assert ("1 of its audit events wait for DataStorage (http://ds/health/ready: refused)" in sentence) is told
+
+
+def test_audit_backlog_of_a_datastorage_that_is_well_says_what_it_answered() -> None:
+    facts = [{"type": "workflow.completed", "attempt": 1, "at": later(-60).strftime("%Y-%m-%dT%H:%M:%SZ")}]
+    ended = execution(status={"phase": "Completed", "audit": {"pending": facts}})
+    world = World(now=NOW, unstored=1, outbox=9, outbox_trouble="DataStorage answered 401 unauthorized:\nwho?")
+    assert "wait for DataStorage (DataStorage answered 401 unauthorized: who?)" in explain(ended, world).sentence
+    assert "(9 are queued in all)" in explain(ended, replace(world, outbox_trouble="")).sentence
