@@ -23,6 +23,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import psutil
 from sqlalchemy import Engine, insert
 
 from datastorage import schema
@@ -61,22 +62,25 @@ def measure(name: str, urls: list[str], options: argparse.Namespace) -> None:
         engine = engine_of(url)
         schema.upgrade(engine)
         engine.dispose()
-    plain = in_process(urls[0], options, plain_insert)
-    stored = in_process(urls[1], options, lambda engine: Repository(engine).store)
-    loose = in_process(urls[3], options, unchained)
-    over_http, seconds = through_http(urls[2], options)
+    plain, plain_cpu = in_process(urls[0], options, plain_insert)
+    stored, stored_cpu = in_process(urls[1], options, lambda engine: Repository(engine).store)
+    loose, _ = in_process(urls[3], options, unchained)
+    over_http, seconds, service_cpu = through_http(urls[2], options)
+    cpu = {"plain INSERT": plain_cpu, "repository": stored_cpu, "service": service_cpu}
     seconds.sort()
     told = f"repository {stored:,.0f}/s, without chains {loose:,.0f}/s; HTTP {over_http:,.0f}/s"
     print(f"{name}: plain INSERT {plain:,.0f}/s; {told}")
     median, late = statistics.median(seconds) * 1000, seconds[len(seconds) * 99 // 100] * 1000
     print(f"  HTTP, {options.senders} senders, a batch of {options.batch}: p50 {median:.0f} ms, p99 {late:.0f} ms")
+    told = ", ".join(f"{who} {used / options.events * 1e6:.0f} us" for who, used in cpu.items())
+    print(f"  CPU of an event without the database's server: {told}")
 
 
 Store = Callable[[list[AuditRecord], datetime], object]
 
 
-def in_process(url: str, options: argparse.Namespace, make: Callable[[Engine], Store]) -> float:
-    """Return events per second of one thread; checking is done before the clock starts."""
+def in_process(url: str, options: argparse.Namespace, make: Callable[[Engine], Store]) -> tuple[float, float]:
+    """Return events per second of one thread, and the seconds of its CPU; checking is done before the clock starts."""
     now = datetime.now(UTC)
     clock = Clock()
     records = [
@@ -85,12 +89,12 @@ def in_process(url: str, options: argparse.Namespace, make: Callable[[Engine], S
     ]
     engine = engine_of(url)
     store = make(engine)
-    start = time.perf_counter()
+    used, start = time.process_time(), time.perf_counter()
     for batch in records:
         store(batch, now)
-    elapsed = time.perf_counter() - start
+    elapsed, used = time.perf_counter() - start, time.process_time() - used
     engine.dispose()
-    return float(options.events / elapsed)
+    return float(options.events / elapsed), used
 
 
 def unchained(engine: Engine) -> Store:
@@ -126,8 +130,8 @@ def _multi_row(names: tuple[str, ...], rows: int) -> str:
     return f"INSERT INTO audit_events ({', '.join(names)}) VALUES {values}"
 
 
-def through_http(url: str, options: argparse.Namespace) -> tuple[float, list[float]]:
-    """Return events per second through a service process, and the seconds of each batch."""
+def through_http(url: str, options: argparse.Namespace) -> tuple[float, list[float], float]:
+    """Return events per second through a service process, the seconds of each batch, and those of the service's CPU."""
     command = [sys.executable, "-m", "datastorage", "serve", "--port", "0"]
     environ = {"DATASTORAGE_DATABASE_URL": url, "DATASTORAGE_SERVER_ALLOW_UNAUTHENTICATED": "true"}
     process = subprocess.Popen(command, env=environ, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE, text=True)
@@ -144,6 +148,7 @@ def through_http(url: str, options: argparse.Namespace) -> tuple[float, list[flo
                 client.post(f"{base}/api/v1/audit/events/batch", content=body).raise_for_status()
                 seconds.append(time.perf_counter() - began)
 
+    used = _cpu(process.pid)
     senders = [threading.Thread(target=send, args=(bodies[n :: options.senders],)) for n in range(options.senders)]
     start = time.perf_counter()
     for sender in senders:
@@ -151,9 +156,15 @@ def through_http(url: str, options: argparse.Namespace) -> tuple[float, list[flo
     for sender in senders:
         sender.join()
     elapsed = time.perf_counter() - start
+    used = _cpu(process.pid) - used
     process.terminate()
     process.wait()
-    return float(options.events / elapsed), seconds
+    return float(options.events / elapsed), seconds, used
+
+
+def _cpu(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def engine_of(url: str) -> Engine:
