@@ -27,7 +27,7 @@ from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
 
 EXECUTIONS: Final = ("restart", "restart-again", "failing")
-SETTINGS: Final = {"execution.cooldown_period": "5s"}
+SETTINGS: Final = {"execution.cooldown_period": "10s"}
 _WITHIN: Final = 60.0  # seconds, for each thing that is waited for
 _POLL: Final = 0.1  # seconds
 

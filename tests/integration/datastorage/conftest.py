@@ -20,7 +20,7 @@ import pytest
 
 from tests.postgres_plugin import PostgresServer, discard, new_server
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 90.0
 _WAYS = {
     "DATASTORAGE_SERVER_TOKEN_FILE",
     "DATASTORAGE_SERVER_ALLOW_UNAUTHENTICATED",
