@@ -149,5 +149,5 @@ def event(number: int, **changes: Any) -> dict[str, Any]:
 
 def total(url: str) -> int:
     """Return how many events are stored."""
-    answer = httpx.get(f"{url}/api/v1/audit/events", params={"limit": 1})
+    answer = httpx.get(f"{url}/api/v1/audit/events", params={"limit": 1}, timeout=30)
     return int(answer.raise_for_status().json()["pagination"]["total"])

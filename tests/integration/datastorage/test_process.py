@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 import datastorage
-from datastorage.engine import HEALTH_CONNECTIONS, PROVING_CONNECTIONS
+from datastorage.engine import HEALTH_CONNECTIONS, UPKEEP_CONNECTIONS
 from tests.integration.datastorage.conftest import Start, event, eventually, total
 from tests.postgres_plugin import PostgresServer
 
@@ -177,14 +177,16 @@ def test_what_waited_longer_than_a_week_is_let_in_when_the_operator_says_so(star
     start("migrate").wait()
     old = event(1, event_timestamp=(datetime.now(UTC) - timedelta(days=8)).isoformat())
     first = start("serve", "--port", "0")
-    refused = httpx.post(f"{first.url}/api/v1/audit/events/batch", json=[old])
+    refused = httpx.post(f"{first.url}/api/v1/audit/events/batch", json=[old], timeout=30)
     assert refused.status_code == 400
     assert refused.json()["errors"][0]["message"] == "must not be more than 7 days in the past"
     assert first.terminate() == 0
     second = start("serve", "--port", "0", server_past_window="240h")
-    assert httpx.post(f"{second.url}/api/v1/audit/events/batch", json=[old]).status_code == 201
+    assert httpx.post(f"{second.url}/api/v1/audit/events/batch", json=[old], timeout=30).status_code == 201
     older = event(2, event_timestamp=(datetime.now(UTC) - timedelta(days=11)).isoformat())
-    assert "more than 10 days" in httpx.post(f"{second.url}/api/v1/audit/events", json=older).json()["detail"]
+    assert (
+        "more than 10 days" in httpx.post(f"{second.url}/api/v1/audit/events", json=older, timeout=30).json()["detail"]
+    )
 
 
 @pytest.mark.postgres
@@ -209,7 +211,7 @@ def test_more_requests_than_connections_wait_and_open_no_others(start: Start, ow
             query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'datastorage'"
             most = max(most, watching.execute(query).fetchall()[0][0])
     assert statuses == [201] * 40
-    assert 1 <= most <= 2 + HEALTH_CONNECTIONS + PROVING_CONNECTIONS
+    assert 1 <= most <= 2 + HEALTH_CONNECTIONS + UPKEEP_CONNECTIONS
     assert total(url) == 800
 
 

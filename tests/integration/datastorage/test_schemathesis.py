@@ -59,7 +59,9 @@ def test_no_5xx_and_no_undeclared_answer(
     assert drawn.returncode == 0, (drawn.stdout + drawn.stderr)[:20_000]
     assert "Tested: 13" in drawn.stdout
     # It got behind the checks: there are events, and a checkpoint over them.
-    page = httpx.get(f"{service.url}/api/v1/audit/events", headers={"Authorization": f"Bearer {TOKEN}"}).json()
+    page = httpx.get(
+        f"{service.url}/api/v1/audit/events", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60
+    ).json()
     assert page["pagination"]["total"] > 20
     assert service.terminate() == 0
     logged = "\n".join(service.lines)
