@@ -69,11 +69,14 @@ def _executor_login(cluster: LocalCluster) -> str:
 
 
 def clear(kubeconfig: str) -> None:
-    """Remove every execution and run of a cluster on which no executor runs any more."""
+    """Remove every execution and run of a cluster on which no executor runs any more, and the Leases of watchers."""
     from tasks.adapters import paths
     from tasks.adapters.cluster_errors import ResourceAbsent
+    from watcher.leader import LEASE_NAME
 
     cluster = _connect(kubeconfig)
+    for lease in list(cluster.list(paths.leases(""), field_selector=f"metadata.name={LEASE_NAME}")):
+        cluster.delete(paths.lease(lease["metadata"]["namespace"], LEASE_NAME), uid=lease["metadata"]["uid"])
     kinds = ((paths.executions(), paths.executions), (paths.pipeline_runs(), paths.pipeline_runs))
     for collection, one in (*kinds, (paths.jobs(), paths.jobs)):
         try:
