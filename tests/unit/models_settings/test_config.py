@@ -78,7 +78,7 @@ UNREADABLE = [
     "backoff: {multiplier: " + "9" * 5000 + "}",
     "backoff: {multiplier: 1" + ":1" * 400 + ".5}",
     "execution: {namespace: !!bool x}",
-    "[" * 5000,
+    "[" * 1000,
 ]
 
 
