@@ -18,19 +18,12 @@ from models.keys import Key
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
 from tests.faults.promise.watching import all_audited, declare, phases
+from tests.label_values import CLOSED
 from tests.waiting import until
 
 Samples = Counter[tuple[str, tuple[tuple[str, str], ...]]]
 
 COUNTED = ("_total", "_count")
-CLOSED = {
-    "outcome": {"Completed", "Failed"},
-    "result": {"done", "conflict", "transient", "refused", "error"},
-    "kind": {"message", "line", "hold", "run"},
-    "service": {"workflowexecution-controller"},
-    "resource": {"workflowexecutions", "pipelineruns", "jobs", "freeze"},
-    "tick": {"sweep", "resync"},
-}
 
 
 def scraped(stack: Stack, part: str) -> Samples:

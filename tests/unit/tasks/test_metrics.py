@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from models.status import ConditionType, Phase, SkipDetails, SkipReason, Status
 from tasks.metrics import Metrics
+from tests.label_values import CLOSED
 from tests.unit.rules.builders import NOW, ended, execution, running
 
 
@@ -112,3 +113,12 @@ def test_who_had_to_wait_says_nothing_about_how_soon_a_start_is() -> None:
     metrics.transition(execution(Status(attempt=1, reason="TargetResourceBusy")), running(), NOW)
     assert count(registry, "workflowexecution_pipelinerun_creation_total") == 1
     assert count(registry, "workflowexecution_start_latency_seconds_count") == 0
+
+
+def test_each_label_has_a_closed_set_of_values() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry)
+    for family in registry.collect():
+        for sample in family.samples:
+            for label, value in sample.labels.items():
+                assert label in ("reason", "le") or value in CLOSED[label], (sample.name, label, value)
