@@ -15,7 +15,7 @@ import pytest
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
-UNIT_EXAMPLES = 40
+UNIT_EXAMPLES = 25
 """Examples of a property in the unit tier; the contract tier plays every one again under the profile `thorough`."""
 THOROUGH_EXAMPLES = 300
 
