@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from models.audit_chain import GENESIS, Head
+from models.audit_signed import Signed
 from models.audit_values import canonical_json, format_microseconds, parse_rfc3339
 
 _FORM = "kubernaut audit checkpoint 1"
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Signed):
     """One checkpoint. `changed` counts the ends it names, `heads` is their digest; totals are of all chains."""
 
     number: int
@@ -30,25 +31,6 @@ class Checkpoint:
     chains: int
     events: int
     key_id: str
-    signature: bytes = b""
-
-    @property
-    def statement(self) -> bytes:
-        """What is signed: canonical JSON."""
-        return canonical_json(self._fields()).encode()
-
-    @property
-    def hash(self) -> bytes:
-        """What the next checkpoint names as the one before it."""
-        return hashlib.sha256(self.statement).digest()
-
-    def document(self) -> dict[str, Any]:
-        """Return it as JSON, with signature and hash."""
-        return {**self._fields(), "hash": self.hash.hex(), "signature": self.signature.hex()}
-
-    def signed(self, signature: bytes) -> Checkpoint:
-        """Return it with its signature."""
-        return replace(self, signature=signature)
 
     def _fields(self) -> dict[str, Any]:
         return {
@@ -70,7 +52,7 @@ def read_checkpoint(document: Mapping[str, Any]) -> Checkpoint:
         number, changed, chains, events = (int(document[name]) for name in ("number", "changed", "chains", "events"))
         previous, heads, signature = (bytes.fromhex(document[name]) for name in ("previous", "heads", "signature"))
         taken_at, key_id = parse_rfc3339(document["taken_at"]), str(document["key_id"])
-        return Checkpoint(number, taken_at, previous, changed, heads, chains, events, key_id, signature)
+        return Checkpoint(number, taken_at, previous, changed, heads, chains, events, key_id, signature=signature)
     except (KeyError, TypeError) as error:
         raise ValueError("this is no checkpoint") from error
 

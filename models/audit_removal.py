@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from models.audit_chain import GENESIS
+from models.audit_signed import Signed
 from models.audit_stretch import Stretch
 from models.audit_values import canonical_json, format_microseconds, parse_rfc3339
 from models.audit_verify import Fault, FaultKind
@@ -20,7 +21,7 @@ _FORM = "kubernaut audit removal 1"
 
 
 @dataclass(frozen=True, slots=True)
-class Removal:
+class Removal(Signed):
     """One stub. `stretches` counts what it names, `gone` is their digest."""
 
     number: int
@@ -32,25 +33,6 @@ class Removal:
     stretches: int
     gone: bytes
     key_id: str
-    signature: bytes = b""
-
-    @property
-    def statement(self) -> bytes:
-        """What is signed: canonical JSON."""
-        return canonical_json(self._fields()).encode()
-
-    @property
-    def hash(self) -> bytes:
-        """What the next stub names as the one before it."""
-        return hashlib.sha256(self.statement).digest()
-
-    def signed(self, signature: bytes) -> Removal:
-        """Return it with its signature."""
-        return replace(self, signature=signature)
-
-    def document(self) -> dict[str, Any]:
-        """Return it as JSON, with signature and hash."""
-        return {**self._fields(), "hash": self.hash.hex(), "signature": self.signature.hex()}
 
     def _fields(self) -> dict[str, Any]:
         return {
@@ -73,7 +55,7 @@ def read_removal(document: Mapping[str, Any]) -> Removal:
         number, chains, events, stretches = (int(document[n]) for n in ("number", "chains", "events", "stretches"))
         previous, gone, signature = (bytes.fromhex(document[name]) for name in ("previous", "gone", "signature"))
         month, key_id, at = str(document["month"]), str(document["key_id"]), parse_rfc3339(document["removed_at"])
-        return Removal(number, month, at, previous, chains, events, stretches, gone, key_id, signature)
+        return Removal(number, month, at, previous, chains, events, stretches, gone, key_id, signature=signature)
     except (KeyError, TypeError) as error:
         raise ValueError("this is no record of a removal") from error
 

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,17 @@ def discard(server: PostgresServer) -> None:
     shutil.rmtree(server._data.parent, ignore_errors=True)
 
 
+@contextmanager
+def running_server() -> Iterator[PostgresServer]:
+    """Start a server of one's own and discard it at the end."""
+    server = new_server()
+    try:
+        server.start()
+        yield server
+    finally:
+        discard(server)
+
+
 def find_binaries() -> Path | None:
     """Return the directory of the newest server: of the distribution's packages, or on PATH."""
     packaged = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
@@ -146,12 +158,8 @@ def find_binaries() -> Path | None:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """Share one running server among all tests of a process."""
-    server = new_server()
-    try:
-        server.start()
+    with running_server() as server:
         yield server
-    finally:
-        discard(server)
 
 
 @pytest.fixture(scope="session")

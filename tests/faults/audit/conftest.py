@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from tests.faults.audit.stand import Service, Stand, stand
-from tests.postgres_plugin import PostgresServer, discard, new_server
+from tests.postgres_plugin import PostgresServer, running_server
 
 BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
@@ -16,12 +16,8 @@ BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """Return a running server that tests may kill, but start again."""
-    server = new_server()
-    try:
-        server.start()
+    with running_server() as server:
         yield server
-    finally:
-        discard(server)
 
 
 @pytest.fixture(scope="module")

@@ -140,7 +140,7 @@ def stubs(count: int) -> list[tuple[Removal, StretchDigest]]:
         digest = StretchDigest()
         digest.add(Stretch("rr-1", number, number, GENESIS, GENESIS))
         month = str(Month(2026, number))
-        stub = Removal(number, month, NOW, previous, 1, 1, digest.count, digest.value(), "key", b"signature")
+        stub = Removal(number, month, NOW, previous, 1, 1, digest.count, digest.value(), "key", signature=b"signature")
         made.append((stub, digest))
         previous = stub.hash
     return made
