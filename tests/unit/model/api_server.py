@@ -31,6 +31,10 @@ class Change:
     after: Document | None
 
 
+class Violation(BaseException):
+    """What must always hold does not. No handler of production may swallow it."""
+
+
 class ModelCluster:
     """The objects, by (plural, namespace, name). `listeners` hear each change in the step in which it happens."""
 
@@ -89,6 +93,9 @@ class ModelCluster:
         changes = {"status": body.get("status")} if subresource == "status" else {**body, "status": None}
         document = _merged(before, {name: value for name, value in changes.items() if value is not None})
         if document == before:
+            if version is not None:
+                # A real one need not compare then, when its watch cache is behind: a loser takes itself for the winner.
+                raise Violation(f"a compare-and-set of {path} changes nothing: {body}")
             return copied(before)
         return self._settle(place, before, document)
 

@@ -16,7 +16,7 @@ from models.keys import Key
 from models.policy import Policy
 from models.run import Run, read_run
 from models.status import ConditionType, FactType, Phase, Status, WaitReason
-from tests.unit.model.api_server import Change, Document, ModelCluster
+from tests.unit.model.api_server import Change, Document, ModelCluster, Violation
 from tests.unit.model.room import Hold, Room
 from tests.unit.model.storage import ModelStorage
 from tests.unit.model.tekton import ModelTekton
@@ -32,10 +32,6 @@ CLAIM = timedelta(seconds=6)
 """How long a claim lasts: what a process that was stopped had sent before may arrive after another pass has begun."""
 FREEZE_SEEN = timedelta(seconds=5)
 AUDIT_GRACE = timedelta(seconds=30)
-
-
-class Violation(BaseException):
-    """An invariant is broken. No handler of production may swallow it."""
 
 
 @dataclass

@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 
-from tests.unit.model.checks import Violation
+from tests.unit.model.api_server import Violation
 from tests.unit.model.world import Disturbance, World
 
 STEPS = 1_500

@@ -33,8 +33,8 @@ from tasks.parts import Parts
 from tasks.publish import Publisher
 from tasks.redis_scripts.instants import from_us
 from tests.unit.model.actors import Actor, Crashed
-from tests.unit.model.api_server import Document, ModelCluster
-from tests.unit.model.checks import FORCE, Checks, Violation
+from tests.unit.model.api_server import Document, ModelCluster, Violation
+from tests.unit.model.checks import FORCE, Checks
 from tests.unit.model.operator import HOME, Operator
 from tests.unit.model.room import ModelQueue, Room
 from tests.unit.model.room_holds import ModelHolds
