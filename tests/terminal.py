@@ -6,9 +6,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import yaml
 
 from cli.local import Stack
 from devcluster import builds
+from devcluster.annotations import OUTCOME, Outcome
 from models.names import API_VERSION, KIND
 from models.status import Phase
 from tests.waiting import until
@@ -23,6 +25,8 @@ from tests.waiting import until
 SAMPLES = Path(__file__).parents[1] / "docs" / "samples"
 WFE = str(Path(sys.executable).with_name("wfe"))
 RUNS = "kubernaut-workflows"
+LONGEST = 200
+"""Seconds that any command may take; most have a deadline of their own before."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Terminal:
 
     def _run(self, command: list[str], stdin: str | None, check: bool) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            command, input=stdin, capture_output=True, text=True, timeout=90, env=dict(self.environment), check=False
+            command, input=stdin, capture_output=True, text=True, timeout=LONGEST, env=self.environment, check=False
         )
         assert not check or done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
@@ -56,7 +60,7 @@ class Terminal:
     def refused(self, *words: str, code: int = 1) -> str:
         """Type a wfe command that has to fail with one clear line, and return that line."""
         done = subprocess.run(
-            [WFE, *words], capture_output=True, text=True, timeout=90, env=dict(self.environment), check=False
+            [WFE, *words], capture_output=True, text=True, timeout=LONGEST, env=dict(self.environment), check=False
         )
         assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), (words, done)
         return done.stderr
@@ -110,10 +114,10 @@ class Terminal:
         status: dict[str, Any] = found.get("status") or {}
         return status
 
-    def reaches(self, name: str, phase: str, seconds: float = 30) -> dict[str, Any]:
+    def reaches(self, name: str, phase: str, seconds: float = 90) -> dict[str, Any]:
         return self.shows(name, "phase", phase, seconds)
 
-    def shows(self, name: str, field: str, value: Any, seconds: float = 30) -> dict[str, Any]:
+    def shows(self, name: str, field: str, value: Any, seconds: float = 90) -> dict[str, Any]:
         """Wait until a field of the status has a value, and return the status."""
         seen: dict[str, Any] = {}
 
@@ -135,12 +139,18 @@ class Terminal:
         items = json.loads(self.kubectl(*words))["items"]
         return [item["reason"] for item in sorted(items, key=lambda item: int(item["metadata"]["resourceVersion"]))]
 
+    def finish(self, run: str) -> None:
+        """Let the pods of a run succeed that hang until they are told, on the local node."""
+        pods = ("pod", "-n", RUNS, "-l", f"tekton.dev/pipelineRun={run}")
+        until(lambda: self.kubectl("get", *pods, "-o", "name", check=False).startswith("pod/"), 90, "the run has a pod")
+        self.kubectl("annotate", "--overwrite", *pods, f"{OUTCOME}={Outcome.SUCCESS}")
+
     def story(self, name: str) -> list[dict[str, Any]]:
         """Return the audit events of an execution once all of them are stored, oldest first.
 
         A flusher that was killed keeps others out for a minute.
         """
-        until(lambda: "audit" not in self.status(name), 90, f"the audit of {name} is stored", every=0.2)
+        until(lambda: "audit" not in self.status(name), 180, f"the audit of {name} is stored", every=0.2)
         events: list[dict[str, Any]] = self.read("audit", name)
         return events
 
@@ -149,28 +159,53 @@ class Terminal:
         return [str(event["event_type"]).removeprefix("workflow.") for event in self.story(name)]
 
     @contextmanager
-    def watching(self, name: str, phases: list[str]) -> Iterator[None]:
+    def watching(self, name: str, phases: list[str]) -> Iterator[Screen]:
         """Watch executions as a person does, and add to `phases` what is shown of one, each once, in order.
 
-        The body begins once an execution that exists already is on the screen: from then on nothing is missed.
+        The body begins once an execution that exists already is on the screen: from then on nothing is missed. At its
+        end the phase that this one has then is waited for.
         """
-        watch = subprocess.Popen(
+        screen = Screen()
+        with subprocess.Popen(
             [str(builds.kubectl()), "get", "wfe", "-w", "--no-headers"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             env=dict(self.environment),
-        )
-        assert watch.stdout
-        first = watch.stdout.readline()
-        try:
-            assert first, "kubectl get -w showed nothing: one execution has to be there before"
-            yield
-        finally:
-            watch.terminate()
-            rows = [line.split() for line in watch.communicate(timeout=10)[0].splitlines()]
-        seen = [row[1] for row in rows if row[0] == name and row[1] in tuple(Phase)]
+        ) as watch:
+            assert watch.stdout
+            reader = threading.Thread(target=screen.follow, args=(watch.stdout,))
+            reader.start()
+            try:
+                until(lambda: screen.rows or watch.poll() is not None, 60, "kubectl get -w shows what is there")
+                assert screen.rows, "kubectl get -w showed nothing: one execution has to be there before"
+                yield screen
+                screen.shows(name, self.status(name)["phase"])
+            finally:
+                watch.terminate()
+                reader.join(60)
+        seen = [row[1] for row in screen.rows if row[0] == name and row[1] in tuple(Phase)]
         phases.extend(dict.fromkeys(seen))
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What `kubectl get -w` has shown so far, every state one row: none is over too soon to be seen."""
+
+    rows: list[list[str]] = field(default_factory=list)
+
+    def follow(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            words = line.split()
+            if len(words) > 1:
+                self.rows.append(words)
+
+    def shows(self, *words: str, seconds: float = 90) -> None:
+        """Wait until one row has all of these words."""
+        try:
+            until(lambda: any({*words} <= {*row} for row in list(self.rows)), seconds, f"a row with {words}")
+        except AssertionError as late:
+            raise AssertionError(f"{late}; shown: {self.rows}") from None
 
 
 def sit_down(stack: Stack, registry: str = "registry.example") -> Terminal:

@@ -10,12 +10,16 @@ T = TypeVar("T")
 
 
 def until(look: Callable[[], T], seconds: float, what: str, every: float = 0.05) -> T:
-    """Look until the answer is true and return it; fail with what was waited for and the last answer."""
+    """Look until the answer is true and return it; fail with what was waited for and the last answer.
+
+    The last look begins after the deadline: whoever was paused for longer than that has looked, too.
+    """
     deadline = time.monotonic() + seconds
     while True:
+        late = time.monotonic() > deadline
         answer = look()
         if answer:
             return answer
-        if time.monotonic() > deadline:
+        if late:
             raise AssertionError(f"not within {seconds} s: {what}; last seen: {answer!r}")
         time.sleep(every)

@@ -120,6 +120,7 @@ def stack(
             httpx.Client(
                 base_url=f"http://127.0.0.1:{checkout.ports['datastorage']}",
                 headers={"Authorization": f"Bearer {checkout.secret('audit_read_token')}"},
+                timeout=60,
             ) as datastorage,
         ):
             yield Stack(checkout, local_cluster, api, datastorage)

@@ -18,7 +18,7 @@ from tests.e2e.compose.conftest import ACCOUNT, SETTINGS, Stack
 from tests.waiting import until
 
 # The engine, the image and the start of everything belong to the first test that asks for them.
-pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 SERVICES = {"redis", "postgres", "migrate", "datastorage", "watcher", "worker", "beat", "flower"}
 
@@ -36,10 +36,15 @@ def running(stack: Stack) -> list[dict[str, Any]]:
     return [each for each in stack.checkout.containers() if service_of(each) != "migrate"]
 
 
+def health(stack: Stack) -> list[str]:
+    """Return what the last probes said of each of them; one of them may be late while the machine is busy."""
+    return [str(each["State"]["Health"]["Status"]) for each in running(stack)]
+
+
 def test_an_execution_completes_and_its_audit_is_in_postgresql(stack: Stack, say: Callable[[str], None]) -> None:
     began = time.monotonic()
     stack.declare("first", "default/deployment/web")
-    until(lambda: done(stack, "first"), 60, "the execution is Completed and audited")
+    until(lambda: done(stack, "first"), 180, "the execution is Completed and audited")
     say(f"an execution is Completed and audited after {time.monotonic() - began:.1f} s")
     told = stack.audited("first")
     assert [event["event_type"] for event in told] == ["workflow.started", "workflow.completed"]
@@ -59,14 +64,15 @@ def test_the_audit_asks_for_tokens_and_its_checkpoints_are_signed(stack: Stack) 
         report: dict[str, Any] = stack.datastorage.post("/api/v1/audit/verify-chain").raise_for_status().json()
         return report if report["newest_checkpoint"] and report["events_since"] == 0 else {}
 
-    report = until(verified, 60, "everything stored is signed by a checkpoint", every=0.5)
+    report = until(verified, 180, "everything stored is signed by a checkpoint", every=0.5)
     assert (report["valid"], report["faults"]) == (True, [])
     anchored = stack.checkout.compose("exec", "-T", "datastorage", "cat", "/var/lib/datastorage/anchor")
     assert len(anchored.splitlines()) == report["newest_checkpoint"]["number"]
     logs = stack.checkout.compose("logs", "--no-color")
     flower = f"http://127.0.0.1:{stack.checkout.ports['flower']}/tasks"
     shown = stack.datastorage.get("/metrics").text
-    shown += httpx.get(flower, auth=("wfe", stack.checkout.secret("flower_password"))).raise_for_status().text
+    login = ("wfe", stack.checkout.secret("flower_password"))
+    shown += httpx.get(flower, auth=login, timeout=60).raise_for_status().text
     for name in ("audit_write_token", "audit_read_token"):
         assert stack.checkout.secret(name) not in logs + shown
 
@@ -74,8 +80,7 @@ def test_the_audit_asks_for_tokens_and_its_checkpoints_are_signed(stack: Stack) 
 def test_everything_is_healthy_and_the_migration_ended_well(stack: Stack) -> None:
     containers = stack.checkout.containers()
     assert {service_of(each) for each in containers} == SERVICES
-    health = {service_of(each): each["State"]["Health"]["Status"] for each in running(stack)}
-    assert health == dict.fromkeys(SERVICES - {"migrate"}, "healthy")
+    until(lambda: set(health(stack)) == {"healthy"}, 120, "every probe gets its answer in time", every=1)
     migrated = next(each for each in containers if service_of(each) == "migrate")
     assert (migrated["State"]["Status"], migrated["State"]["ExitCode"]) == ("exited", 0)
 
@@ -118,16 +123,16 @@ def test_redis_asks_for_its_password(stack: Stack) -> None:
 
 
 def test_flower_asks_for_a_login_and_changes_nothing(stack: Stack) -> None:
-    with httpx.Client(base_url=f"http://127.0.0.1:{stack.checkout.ports['flower']}") as flower:
+    with httpx.Client(base_url=f"http://127.0.0.1:{stack.checkout.ports['flower']}", timeout=60) as flower:
         assert flower.get("/workers").status_code == httpx.codes.UNAUTHORIZED
         assert flower.get("/workers", auth=("wfe", "wrong")).status_code == httpx.codes.UNAUTHORIZED
         login = ("wfe", stack.checkout.secret("flower_password"))
         worker = re.compile(r"celery@[0-9a-f]{12}")
-        found = until(lambda: worker.findall(flower.get("/workers", auth=login).text), 30, "Flower shows the worker")
+        found = until(lambda: worker.findall(flower.get("/workers", auth=login).text), 90, "Flower shows the worker")
         shutdown = flower.post(f"/api/worker/shutdown/{found[0]}", auth=login)
         assert shutdown.status_code == httpx.codes.METHOD_NOT_ALLOWED
         until(
-            lambda: "<td>timers</td>" in flower.get("/broker", auth=login).text, 30, "Flower may look into the broker"
+            lambda: "<td>timers</td>" in flower.get("/broker", auth=login).text, 90, "Flower may look into the broker"
         )
 
 
@@ -143,16 +148,25 @@ def test_a_second_start_takes_the_new_kubeconfig_and_keeps_the_rest(stack: Stack
 def test_three_workers_share_the_work(stack: Stack, say: Callable[[str], None]) -> None:
     stack.checkout.make("compose-up", "--scale worker=3")
     say("three workers are healthy")
-    names = [f"many-{number}" for number in range(12)]
-    for name in names:
-        stack.declare(name, f"default/deployment/{name}")
-    until(lambda: all(done(stack, name) for name in names), 90, "all twelve are Completed and audited")
-    assert all(len(stack.audited(name)) == 2 for name in names)
     workers = [each for each in running(stack) if service_of(each) == "worker"]
-    assert [each["State"]["Health"]["Status"] for each in workers] == ["healthy"] * 3
-    passes = [_passes(stack, each["Id"]) for each in workers]
-    say(f"passes made by each worker: {passes}")
+    assert len(workers) == 3
+    # One worker may be quick enough to do a whole batch while the others only begin.
+    for batch in range(5):
+        names = [f"many-{batch}-{number}" for number in range(12)]
+        for name in names:
+            stack.declare(name, f"default/deployment/{name}")
+        _until_all_are_done(stack, names)
+        assert all(len(stack.audited(name)) == 2 for name in names)
+        passes = [_passes(stack, each["Id"]) for each in workers]
+        say(f"passes made by each worker: {passes}")
+        if sum(1 for number in passes if number) > 1:
+            break
     assert sum(1 for number in passes if number) > 1
+    until(lambda: health(stack).count("healthy") == len(SERVICES) + 1, 120, "three workers and the rest are healthy")
+
+
+def _until_all_are_done(stack: Stack, names: list[str]) -> None:
+    until(lambda: all(done(stack, name) for name in names), 180, "all are Completed and audited")
 
 
 def test_everything_stops_when_asked_to(stack: Stack, say: Callable[[str], None]) -> None:

@@ -40,9 +40,10 @@ def test_the_story_is_told_and_everything_is_gone(tmp_path: Path) -> None:
     done = subprocess.run([WFE, "demo"], env=environment(tmp_path), capture_output=True, text=True, check=False)
     told = done.stdout
     assert done.returncode == 0, f"{told}\n{done.stderr}"
-    waiting = re.search(r"^restart-again +Pending .*TargetResourceBusy", told, re.MULTILINE)
+    # On a slow machine the first may have ended before the second is shown.
+    waiting = re.search(r"^restart-again +Pending .*(TargetResourceBusy|RecentlyRemediated)", told, re.MULTILINE)
     assert waiting is not None
-    assert re.search(r"^position 1, held by default/restart since ", told, re.MULTILINE)
+    assert re.search(r"^position 1, (held by default/restart since |default/restart has ended)", told, re.MULTILINE)
     assert re.search(
         r"why restart-again\ndefault/restart-again is Pending: .* rests until .* after default/restart", told
     )
@@ -57,7 +58,7 @@ def test_the_story_is_told_and_everything_is_gone(tmp_path: Path) -> None:
         ("failing", "workflow.failed"),
     ]
     assert "NOT WELL" not in told
-    assert left_behind(tmp_path) == []
+    until(lambda: not left_behind(tmp_path), 30, "every process has ended")
     assert not list((tmp_path / "local").glob("demo*"))
     assert not list((tmp_path / "devcluster").glob("demo*"))
 
@@ -82,7 +83,7 @@ def test_ended_in_the_middle_it_leaves_no_process(tmp_path: Path, number: signal
         os.killpg(demo.pid, number)
     else:
         demo.send_signal(number)
-    assert demo.wait(60) == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
-    until(lambda: not left_behind(tmp_path / "state"), 60, "every process has ended")
+    assert demo.wait(180) == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
+    until(lambda: not left_behind(tmp_path / "state"), 180, "every process has ended")
     if number is not signal.SIGKILL:
         assert not list((tmp_path / "state" / "local").glob("demo*"))

@@ -52,7 +52,7 @@ def condition(get: Callable[..., Document]) -> Callable[[str, str, str], Documen
     """Give a way to wait for a condition of an object to be decided."""
 
     def wait(kind: str, name: str, wanted: str) -> Document:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         conditions: list[Document] = []
         while time.monotonic() < deadline:
             conditions = get(kind, name).get("status", {}).get("conditions", [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from models.execution import Execution, read_execution
 from models.keys import Key
 from models.names import API_VERSION, KIND
 from models.run import Run
-from models.status import Phase
+from models.status import Phase, Status
 from models.target import run_name
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
@@ -27,7 +27,7 @@ RUNS = "kubernaut-workflows"
 SETTINGS = {
     "execution.cooldown_period": "2s",
     "execution.block_after_execution_failure": "false",
-    "backoff.base_cooldown": "1s",
+    "backoff.base_cooldown": "5s",  # long enough to be seen while it lasts
     "backoff.max_consecutive_failures": "2",
 }
 _numbers = itertools.count(1)
@@ -73,9 +73,19 @@ class User:
         assert found is not None
         return found
 
-    def reaches(self, key: Key, phase: Phase, seconds: float = 30) -> Execution:
-        until(lambda: self.read(key).status.phase is phase, seconds, f"{key} is {phase}")
-        return self.read(key)
+    def reaches(self, key: Key, phase: Phase, seconds: float = 90) -> Execution:
+        return self.shows(key, lambda status: status.phase is phase, f"{key} is {phase}", seconds)
+
+    def shows(self, key: Key, true: Callable[[Status], bool], what: str, seconds: float = 90) -> Execution:
+        """Wait until something is true of a status, and return the execution as it was then."""
+
+        def look() -> Execution | None:
+            found = self.read(key)
+            return found if true(found.status) else None
+
+        found = until(look, seconds, what)
+        assert found is not None
+        return found
 
     def job(self, execution: Execution) -> Run | None:
         return self.runs.get(run_name(execution.spec.target))
@@ -107,4 +117,4 @@ def user(stack_factory: StackFactory) -> Iterator[User]:
     yield user
     for document in list(cluster.list(paths.executions(NAMESPACE))):
         user.delete(Key(NAMESPACE, document["metadata"]["name"]))
-    until(lambda: not list(cluster.list(paths.executions(NAMESPACE))), 30, "all executions are gone")
+    until(lambda: not list(cluster.list(paths.executions(NAMESPACE))), 120, "all executions are gone")

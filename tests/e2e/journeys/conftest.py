@@ -15,6 +15,7 @@ from tests.stack_plugin import StackFactory
 from tests.terminal import SAMPLES, Terminal, sit_down
 from tests.waiting import until
 
+HELD = "held"
 SETTINGS = {
     "execution.cooldown_period": "8s",
     "backoff.base_cooldown": "3s",
@@ -28,18 +29,25 @@ def stack(full_cluster: LocalCluster, stack_factory: StackFactory, tmp_path_fact
     assert full_cluster.registry is not None
     for bundle in ("restart", "failing"):
         publish(full_cluster.registry, f"kubernaut/{bundle}:v1", SAMPLES / "bundles" / bundle)
-    publish(full_cluster.registry, "kubernaut/slow:v1", _slow(tmp_path_factory.mktemp("bundles") / "slow"))
+    publish(full_cluster.registry, f"kubernaut/{HELD}:v1", _held(tmp_path_factory.mktemp("bundles") / HELD))
     return stack_factory(workers=2, tekton="real", settings=SETTINGS)
 
 
-def _slow(place: Path) -> Path:
-    """Make a bundle like `restart` that takes half a minute, so that there is time to do something to it."""
+def _held(place: Path) -> Path:
+    """Make a bundle like `restart` that does not end before `Terminal.finish`: there is time to do something to it."""
     shutil.copytree(SAMPLES / "bundles" / "restart", place)
     task = place / "task.yaml"
     text = task.read_text(encoding="utf-8")
-    assert "duration: 1s" in text
-    task.write_text(text.replace("duration: 1s", "duration: 30s"), encoding="utf-8")
+    assert "outcome: success" in text
+    task.write_text(text.replace("outcome: success", "outcome: hang").replace("duration: 1s", ""), encoding="utf-8")
     return place
+
+
+@pytest.fixture(scope="session")
+def held(full_cluster: LocalCluster) -> dict[str, str]:
+    """Return the workflowRef of the bundle that does not end by itself."""
+    image = f"{full_cluster.registry}/kubernaut/{HELD}:v1"
+    return {"workflowId": "restart-workload", "version": "1.0.0", "containerImage": image}
 
 
 @pytest.fixture(scope="module")
@@ -52,5 +60,5 @@ def terminal(full_cluster: LocalCluster, stack: Stack) -> Terminal:
 def clean(terminal: Terminal) -> Iterator[None]:
     """Leave no execution of a test behind: deletion has to work anyhow."""
     yield
-    terminal.kubectl("delete", "wfe", "--all", "--timeout=40s")
-    until(lambda: terminal.runs() == [], 20, "all runs are gone")
+    terminal.kubectl("delete", "wfe", "--all", "--timeout=120s")
+    until(lambda: terminal.runs() == [], 60, "all runs are gone")

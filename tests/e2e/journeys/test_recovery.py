@@ -8,17 +8,18 @@ from cli.local import Stack
 from tests.terminal import RUNS, Terminal
 from tests.waiting import until
 
-pytestmark = [pytest.mark.real_tekton, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.real_tekton, pytest.mark.timeout(900)]
 
 
-def test_who_does_not_want_to_wait_is_skipped(terminal: Terminal) -> None:
+def test_who_does_not_want_to_wait_is_skipped(terminal: Terminal, held: dict[str, str]) -> None:
     target = "default/deployment/skip"
-    terminal.apply("restart.yaml", targetResource=target)
-    terminal.reaches("restart", "Running")
+    terminal.apply("restart.yaml", targetResource=target, workflowRef=held)
+    run = terminal.reaches("restart", "Running")["pipelineRunRef"]["name"]
     terminal.apply("restart-again.yaml", targetResource=target, executionConfig={"concurrencyPolicy": "Skip"})
     skipped = terminal.reaches("restart-again", "Skipped")
     assert skipped["skipDetails"]["reason"] == "ResourceBusy"
     assert skipped["skipDetails"]["conflictingWorkflow"]["name"] == "restart"
+    terminal.finish(run)
     terminal.reaches("restart", "Completed")
 
 
@@ -31,7 +32,7 @@ def test_a_cooldown_survives_a_restart_of_everything(terminal: Terminal, stack: 
         stack.stop(part)
     for part in ("redis", "watcher", "beat", *stack.workers):
         stack.start(part)
-    second = terminal.reaches("restart-again", "Completed", 90)
+    second = terminal.reaches("restart-again", "Completed", 180)
     assert terminal.status("restart")["completionTime"] == first["completionTime"]
     assert second["startTime"] > first["completionTime"]
 
@@ -42,7 +43,7 @@ def test_attempts_are_counted_across_a_wiped_redis(terminal: Terminal, stack: St
     terminal.shows("restart", "reason", "BackingOff")
     stack.restart("redis")
     stack.restart("worker-1")
-    ended = terminal.reaches("restart", "Failed", 90)
+    ended = terminal.reaches("restart", "Failed", 180)
     assert (ended["attempt"], ended["consecutiveFailures"]) == (3, 3)
     assert ended["failureDetails"]["wasExecutionFailure"] is False
     assert terminal.events("restart").count("RetriesExhausted") == 1
@@ -55,26 +56,25 @@ def test_a_failure_half_way_blocks_until_it_is_cleared(terminal: Terminal) -> No
     terminal.shows("restart", "reason", "PreviousExecutionFailed")
     assert "wfe clear failing -n default" in terminal.wfe("why", "restart")
     terminal.wfe("clear", "failing", "--reason", "rolled back by hand")
-    terminal.reaches("restart", "Completed", 60)
+    terminal.reaches("restart", "Completed", 120)
     clearance = terminal.status("failing")["blockClearance"]
     assert (clearance["clearedBy"], clearance["clearReason"]) == (terminal.whoami(), "rolled back by hand")
 
 
-def test_another_worker_goes_on(terminal: Terminal, stack: Stack) -> None:
-    terminal.apply("restart.yaml", targetResource="default/deployment/orphaned")
-    terminal.reaches("restart", "Running")
+def test_another_worker_goes_on(terminal: Terminal, stack: Stack, held: dict[str, str]) -> None:
+    terminal.apply("restart.yaml", targetResource="default/deployment/orphaned", workflowRef=held)
+    run = terminal.reaches("restart", "Running")["pipelineRunRef"]["name"]
     stack.kill9("worker-1")
-    terminal.reaches("restart", "Completed", 30)
+    terminal.finish(run)
+    terminal.reaches("restart", "Completed")
     assert terminal.events("restart").count("PipelineRunCreated") == 1
 
 
-def test_cancel_ends_the_run_gently(terminal: Terminal) -> None:
-    image = f"{terminal.registry}/kubernaut/slow:v1"
-    slow = {"workflowId": "x", "version": "1", "containerImage": image}
-    terminal.apply("restart.yaml", targetResource="default/deployment/cancelled", workflowRef=slow)
+def test_cancel_ends_the_run_gently(terminal: Terminal, held: dict[str, str]) -> None:
+    terminal.apply("restart.yaml", targetResource="default/deployment/cancelled", workflowRef=held)
     name = terminal.reaches("restart", "Running")["pipelineRunRef"]["name"]
     terminal.wfe("cancel", "restart", "--reason", "wrong target")
-    ended = terminal.reaches("restart", "Failed", 60)
+    ended = terminal.reaches("restart", "Failed", 120)
     assert ended["cancellation"]["reason"] == "wrong target"
     assert ended["pipelineRunRef"]["name"] == name
 

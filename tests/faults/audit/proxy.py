@@ -32,6 +32,7 @@ class Act(StrEnum):
     FIN = "closed"
     RST = "reset"
     HANG = "silent"
+    HOLD = "held back"
     DRIP = "drop by drop"
 
 
@@ -73,7 +74,7 @@ class FaultProxy:
 
     `outcomes` are what each request met and what DataStorage answered to it, None when it did not get that far;
     `forwarded` counts the requests that DataStorage has in full. A body of more than `largest` bytes, if given, is too
-    much for it.
+    much for it. What is held back goes on once `go_on` is set.
     """
 
     def __init__(self, upstream: int) -> None:
@@ -81,6 +82,7 @@ class FaultProxy:
         self.outcomes: list[tuple[Fault | None, int | None]] = []
         self.forwarded = 0
         self.largest = 0
+        self.go_on = threading.Event()
         self._faults: deque[Fault] = deque()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -160,6 +162,10 @@ class FaultProxy:
             return
         half = len(answer_head) + len(answer) // 2 if fault.stage is Stage.ANSWER else 0
         connection.sendall(whole[:half])
+        if fault.what is Act.HOLD:
+            self.go_on.wait(_PATIENCE_SECONDS)
+            connection.sendall(whole[half:])
+            return
         _happen(connection, fault.what, whole[half:])
         if half and isinstance(fault.what, Says):
             raise Over  # what was said is not where an answer begins
@@ -192,7 +198,7 @@ def _happen(connection: socket.socket, what: Act | Says, rest: bytes) -> None:
                 connection.sendall(bytes([drop]))
                 time.sleep(_DROP_SECONDS)
             return
-        case Act.FIN:
+        case Act.FIN | Act.HOLD:
             pass
     raise Over
 

@@ -23,7 +23,7 @@ from tests.faults.audit.stand import Service, Stand, retrying, stand
 from tests.postgres_plugin import PostgresServer
 from tests.waiting import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PATIENCE = {"DATASTORAGE_DATABASE_LOCK_TIMEOUT": "50s", "DATASTORAGE_DATABASE_STATEMENT_TIMEOUT": "55s"}
 TICK = timedelta(seconds=5)
 
@@ -49,7 +49,7 @@ def stuck(world: Stand) -> Iterator[None]:
     url = world.service.url
     forwarded = world.proxy.forwarded
     if url.startswith("sqlite"):
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=60, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             with _flushing(world):
                 until(lambda: world.proxy.forwarded > forwarded, 30, "DataStorage has the batch")
@@ -163,7 +163,7 @@ def test_a_full_disk_under_sqlite(tmp_path: Path, client: redis.Redis) -> None:
     with stand(service, client) as world:
         world.emit("disk", 10)
         world.drain()
-        pages.write_text("1")  # SQLite takes as the limit what is there already
+        _replace(pages, "1")  # SQLite takes as the limit what is there already
         world.emit("disk", 100, size=4000)
         for _ in range(3):
             world.turn()
@@ -172,9 +172,16 @@ def test_a_full_disk_under_sqlite(tmp_path: Path, client: redis.Redis) -> None:
         assert "SQLITE_FULL" in service.process.logged("database")["error"]
         assert (world.outbox.size(), world.outbox.quarantined(), world.outbox.trouble().failures) == (100, 0, 3)
         assert world.stored("disk") == set(world.emitted["disk"][:10])
-        pages.write_text("1000000")
+        _replace(pages, "1000000")
         world.drain()
         world.check()
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write a file that the service may be reading."""
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    new.replace(file)
 
 
 @pytest.mark.postgres

@@ -23,7 +23,7 @@ from tests.faults.audit.proxy import Act, Fault, Says, Stage
 from tests.faults.audit.stand import Service, Stand, retrying, stand
 from tests.waiting import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 WRITER, READER = "w" * 20, "r" * 20
 
 
@@ -84,7 +84,7 @@ def _quarantine(world: Stand, *words: str) -> str:
         "WFE_REDIS_URL": f"redis://127.0.0.1:{options['port']}/0",
     }
     wfe = [str(Path(sys.executable).with_name("wfe")), "audit", "quarantine", *words]
-    done = subprocess.run(wfe, env=kept | there, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(wfe, env=kept | there, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -134,11 +134,12 @@ def test_a_flusher_that_was_paused_for_too_long_sends_nothing_more(world: Stand)
     world.emit("paused", 3)
     single = world.worker(batch_size=1)
     forwarded = world.proxy.forwarded
-    world.proxy.then(Fault(Stage.ANSWER, Act.DRIP))
+    world.proxy.then(Fault(Stage.ANSWER, Act.HOLD))
     flusher = threading.Thread(target=world.turn, args=(single,))
     flusher.start()
     until(lambda: world.proxy.forwarded > forwarded, 30, "the first is under way")
     world.client.delete("wfe:outbox:turn")
+    world.proxy.go_on.set()
     flusher.join(60)
     assert (world.proxy.forwarded - forwarded, world.outbox.size(), world.outbox.trouble().failures) == (1, 2, 0)
     world.drain()

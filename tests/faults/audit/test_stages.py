@@ -9,7 +9,7 @@ from tests.faults.audit.proxy import Act, Fault, Says, Stage
 from tests.faults.audit.race import race
 from tests.faults.audit.stand import HASTY, Stand
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 DATE = "Fri, 13 Mar 2026 10:00:09 GMT"
 ANSWERS = [

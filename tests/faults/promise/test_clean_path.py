@@ -16,7 +16,7 @@ from models.keys import Key
 from models.target import run_name
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
-from tests.faults.promise.watching import all_audited, declare, phases
+from tests.faults.promise.watching import all_audited, declare, phases, repaired
 from tests.waiting import until
 
 EXECUTIONS = 20
@@ -33,7 +33,7 @@ CONDITIONS = {
 
 def _writes(log: Path, after: int) -> list[dict[str, Any]]:
     lines = log.read_bytes()[after:].decode().splitlines()
-    entries: list[dict[str, Any]] = [json.loads(line) for line in lines if line.endswith("}")]
+    entries: list[dict[str, Any]] = [json.loads(line) for line in lines if line[:1] + line[-1:] == "{}"]
     return [
         entry
         for entry in entries
@@ -56,19 +56,17 @@ def _written(entries: list[dict[str, Any]], name: str, target: str) -> list[str]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_a_clean_success_stays_within_its_writes_and_meets_no_conflict(stack: Stack, api_cluster: LocalCluster) -> None:
     log = api_cluster.audit_log
     assert log is not None
     cluster = Cluster.connect(stack.kubeconfig)
-    stem = f"clean-{int(time.time())}"
-    targets = {f"{stem}-{number}": f"clean/deployment/{stem}-{number}" for number in range(EXECUTIONS)}
-    before = log.stat().st_size
-    for name, target in targets.items():
-        declare(cluster, "default", name, target, "scripted/outcome-success-300ms:v1")
-    until(lambda: phases(cluster, "default", targets)["Completed"] == EXECUTIONS, 90, "all have ended", every=0.3)
-    until(lambda: all_audited(cluster, "default", targets), 60, "all is acknowledged", every=0.3)
-    until(lambda: all("LockReleased" in _events(cluster, name) for name in targets), 60, "all is cleaned up", every=0.5)
+    for turn in range(3):
+        before, interfered = log.stat().st_size, repaired(stack)
+        targets = _carried_out(cluster, f"clean-{int(time.time())}-{turn}")
+        # Where the machine was away for seconds a sweep takes a pass over, and that is no clean path.
+        if repaired(stack) == interfered:
+            break
     entries = _writes(log, before)
     refused = [e for e in entries if e["responseStatus"]["code"] >= 400]
     assert [(e["requestURI"], e["responseStatus"]["code"]) for e in refused] == []
@@ -83,3 +81,16 @@ def test_a_clean_success_stays_within_its_writes_and_meets_no_conflict(stack: St
         conditions = {c["type"]: (c["status"], c["reason"]) for c in document["status"]["conditions"]}
         assert conditions == CONDITIONS
         assert _events(cluster, name) == {"PipelineRunCreated": 1, "WorkflowCompleted": 1, "LockReleased": 1}
+
+
+def _carried_out(cluster: Cluster, stem: str) -> dict[str, str]:
+    """Let so many executions begin and end, and return the target of each."""
+    targets = {f"{stem}-{number}": f"clean/deployment/{stem}-{number}" for number in range(EXECUTIONS)}
+    for name, target in targets.items():
+        declare(cluster, "default", name, target, "scripted/outcome-success-300ms:v1")
+    until(lambda: phases(cluster, "default", targets)["Completed"] == EXECUTIONS, 180, "all have ended", every=0.3)
+    until(lambda: all_audited(cluster, "default", targets), 180, "all is acknowledged", every=0.3)
+    until(
+        lambda: all("LockReleased" in _events(cluster, name) for name in targets), 180, "all is cleaned up", every=0.5
+    )
+    return targets

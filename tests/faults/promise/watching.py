@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from typing import Any
 
 import httpx
 import orjson
+import redis
 
 from cli.local import Stack
 from models.errors import Transient
@@ -17,6 +19,7 @@ from models.keys import Key
 from models.names import API_VERSION, KIND
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
+from tests.waiting import until
 
 ENDED = ("Completed", "Failed", "Skipped")
 
@@ -87,6 +90,29 @@ def phases(cluster: Cluster, namespace: str, names: Iterable[str]) -> Counter[st
     return Counter(found[name].get("phase", "Pending") if name in found else "absent" for name in names)
 
 
+def caught(client: redis.Redis, cluster: Cluster, names: list[str], passes: int) -> bool:
+    """Return as soon as so many passes run at once; False when all of these were through before that was seen."""
+    looks = itertools.count(1)
+
+    def look() -> str:
+        if client.hlen("wfe:claims") >= passes:
+            return "running"
+        over = next(looks) % 500 == 0 and phases(cluster, "default", names)["Completed"] == len(names)
+        return "over" if over else ""
+
+    return until(look, 120, "passes are running", every=0.001) == "running"
+
+
+def repaired(stack: Stack) -> float:
+    """Return how many messages the sweeps of all workers had to send, because one was lost or a claim had expired."""
+    total = 0.0
+    for worker in stack.workers:
+        for line in httpx.get(stack.metrics_urls[worker], timeout=60).text.splitlines():
+            if line.startswith('workflowexecution_sweep_repaired_total{kind="message"}'):
+                total += float(line.rpartition(" ")[2])
+    return total
+
+
 def all_audited(cluster: Cluster, namespace: str, names: Iterable[str]) -> bool:
     """Say whether every status says that DataStorage acknowledged every fact."""
     for name in names:
@@ -103,6 +129,7 @@ def stored_events(stack: Stack, correlation_id: str) -> list[tuple[str, int]]:
         f"{stack.datastorage_url}/api/v1/audit/events",
         params={"correlation_id": correlation_id, "limit": 1000},
         headers=stack.reader,
+        timeout=60,
     )
     answer.raise_for_status()
     return [(event["event_type"], event["event_data"]["attempt"]) for event in reversed(answer.json()["data"])]

@@ -20,7 +20,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     def start(script: Script) -> tuple[ScriptedServer, Cluster]:
         server = ScriptedServer(script)
         servers.append(server)
-        cluster = Cluster.connect(server.kubeconfig(tmp_path), request_timeout=timedelta(seconds=1))
+        cluster = Cluster.connect(server.kubeconfig(tmp_path), request_timeout=timedelta(seconds=30))
         return server, cluster
 
     yield start

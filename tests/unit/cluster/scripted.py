@@ -100,7 +100,7 @@ class ScriptedServer:
         self.ended.set()
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(5)
+        self._thread.join(60)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -126,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _write(self, reply: Reply) -> None:
         if reply.then == "silence":
-            self.scripted.ended.wait(60)
+            self.scripted.ended.wait(300)
         if reply.then == "reset" and reply.chunks is None:
             self._reset()
             return
@@ -146,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
         self.scripted.ended.wait(reply.hold)
         if reply.then == "hang":
-            self.scripted.ended.wait(60)
+            self.scripted.ended.wait(300)
             self.close_connection = True
         elif reply.then == "reset":
             self._reset()

