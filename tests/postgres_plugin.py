@@ -24,7 +24,7 @@ import pytest
 from devcluster.ports import free_ports
 from tests.policy import require
 
-_START_SECONDS = 30.0
+_START_SECONDS = 90.0
 
 
 class PostgresServer:

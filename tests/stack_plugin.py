@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -94,9 +95,12 @@ def _connect(kubeconfig: str) -> Cluster:
 
 
 def _remove(cluster: Cluster, path: str, document: dict[str, Any]) -> None:
+    from models.errors import Conflict
+
     cluster.delete(path, uid=document["metadata"]["uid"])
     if cluster.get(path) is not None:
-        cluster.merge_patch(path, {"metadata": {"finalizers": None}})
+        with suppress(Conflict):  # gone by now: the cluster's own controllers remove things, too
+            cluster.merge_patch(path, {"metadata": {"finalizers": None}})
 
 
 def _lift_admission(kubeconfig: str) -> None:

@@ -29,7 +29,7 @@ from devcluster.processes import Process, end, identify, log_end
 
 BOUND: Final = Path(__file__).with_name("bound.py")
 STOP_WAIT: Final = 10  # seconds a part gets between SIGTERM and SIGKILL
-_ANSWER_WITHIN: Final = 15.0  # seconds
+_ANSWER_WITHIN: Final = 60.0  # seconds
 _POLL: Final = 0.03  # seconds
 
 

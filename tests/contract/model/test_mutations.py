@@ -32,7 +32,7 @@ SHOWN_BY = {
 OTHERS = range(1, 121)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_planted_defect_is_noticed(mutation: Mutation) -> None:
     seeds = [SHOWN_BY.get(mutation.name, 1), *OTHERS]

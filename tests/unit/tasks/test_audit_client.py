@@ -16,7 +16,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 def client(answer: httpx.Response, token_file: str = "") -> AuditClient:
-    made = AuditClient("http://datastorage.example", timedelta(seconds=1), token_file)
+    made = AuditClient("http://datastorage.example", timedelta(seconds=60), token_file)
     made._client._transport = httpx.MockTransport(lambda request: _unread(answer))
     return made
 
