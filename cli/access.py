@@ -77,7 +77,7 @@ class Access:
     @cached_property
     def audit(self) -> AuditClient:
         audit = self.settings.audit
-        return AuditClient(audit.datastorage_url, audit.timeout, audit.reading_token_file)
+        return AuditClient(audit.datastorage_url, audit.timeout, audit.reading_token_file, audit.ca_file)
 
     @cached_property
     def policy(self) -> Policy:

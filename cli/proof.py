@@ -18,7 +18,9 @@ from cli.options import Chosen, Output, common
 from datastorage.keys import PublicKeys, read_public_keys
 from models.audit_checkpoint import Checkpoint, read_checkpoint
 from models.audit_removal import read_removal
+from tasks.adapters.authorities import Authorities
 from tasks.adapters.bearer import Bearer
+from tasks.adapters.deadline import Deadline, limited_transport
 
 _PATIENCE = httpx.Timeout(10, read=300)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -206,13 +208,14 @@ def _kept(path: Path) -> Checkpoint:
 def asked(
     chosen: Chosen, method: str, route: str, *, writes: bool = False, **arguments: Any
 ) -> Iterator[httpx.Response]:
-    """Send a request to DataStorage and give its answer, not yet read. Raises CommandError."""
+    """Send a request to DataStorage and give its answer, not yet read. Raises CommandError, Transient."""
     settings = open_access(chosen).settings.audit
     token_file = settings.token_file if writes else settings.reading_token_file
     url = f"{settings.datastorage_url}/api/v1/audit/{route}"
+    transport = limited_transport(Deadline(), Authorities(settings.ca_file))
     try:
         with (
-            httpx.Client(timeout=_PATIENCE, trust_env=False, auth=Bearer(token_file)) as client,
+            httpx.Client(timeout=_PATIENCE, trust_env=False, transport=transport, auth=Bearer(token_file)) as client,
             client.stream(method, url, **arguments) as answer,
         ):
             if not answer.is_success:

@@ -23,6 +23,8 @@ from models.freeze import Freeze
 from models.hold import Busy
 from models.rules.cooldown import blocks
 from tasks import clock
+from tasks.adapters.authorities import Authorities, Untrusted
+from tasks.adapters.deadline import Deadline, limited_transport
 from tasks.adapters.engines import ClusterRuns
 from tasks.redis_scripts.glance import glance
 
@@ -113,9 +115,12 @@ def _freeze(access: Access, execution: Execution) -> Freeze | None:
 
 def datastorage_fault(access: Access) -> str:
     """Return why DataStorage cannot store events now, empty when it can."""
-    url = f"{access.settings.audit.datastorage_url}/health/ready"
+    audit = access.settings.audit
+    url = f"{audit.datastorage_url}/health/ready"
+    transport = limited_transport(Deadline(), Authorities(audit.ca_file))
     try:
-        answer = httpx.get(url, timeout=_HEALTH_PATIENCE.total_seconds(), trust_env=False)
-    except httpx.HTTPError as error:
+        with httpx.Client(timeout=_HEALTH_PATIENCE.total_seconds(), trust_env=False, transport=transport) as client:
+            answer = client.get(url)
+    except (httpx.HTTPError, Untrusted) as error:
         return f"{url}: {error}"
     return "" if answer.status_code == 200 else f"{url} answers {answer.status_code}"

@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from datastorage import logs, schema, service
-from datastorage.admitting import callers_of, check_exposure
+from datastorage.admitting import callers_of, certificate_of, check_exposure
 from datastorage.app import create_app
 from datastorage.clock import Clock
 from datastorage.configuration import load
@@ -53,6 +53,7 @@ def serve(config: str | None, host: str | None, port: str | None) -> None:
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         callers = callers_of(settings, registry)
+        certificate = certificate_of(settings.server, registry)
         listener = service.bind(settings.server)
         check_exposure(settings.server, listener)
         wait_for_database(engine, settings.database.connect_deadline)
@@ -65,7 +66,7 @@ def serve(config: str | None, host: str | None, port: str | None) -> None:
             fields = {"found": found, "needed": schema.head()}
             log.warning("not ready before `datastorage migrate` has run", extra={"fields": fields})
         with rounds_of(app.state.checkpoints, seals, settings.checkpoint), app.state.upkeep:
-            service.run(app, listener, settings.server)
+            service.run(app, listener, settings.server, certificate)
 
 
 @main.command()

@@ -1,4 +1,7 @@
-"""From settings to callers: exactly one way to know them is chosen, and what holds is said at the start."""
+"""From settings to callers: exactly one way to know them is chosen, and what holds is said at the start.
+
+So is whether they can be overheard.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from datastorage.api_server import ApiServer
 from datastorage.callers import Callers
+from datastorage.serving_certificate import ServingCertificate
 from datastorage.settings import ServerSettings, Settings
 from datastorage.token_file import TokenFile
 from datastorage.token_review import TokenReviews
@@ -50,9 +54,15 @@ def callers_of(settings: Settings, registry: CollectorRegistry) -> Callers | Non
 def check_exposure(server: ServerSettings, listener: socket.socket) -> None:
     """Refuse to serve without authentication where others than this machine can connect, and announce it elsewhere.
 
-    The address that was really taken counts, not what it was called. Raises Misconfigured.
+    Tokens that go over a network without TLS are announced. The address that was really taken counts, not what it was
+    called. Raises Misconfigured.
     """
     if not server.allow_unauthenticated:
+        if not server.tls_certificate_file and not is_loopback(listener):
+            log.warning(
+                "serving WITHOUT TLS (server.tls_certificate_file, server.tls_key_file): "
+                "tokens travel in the clear to whoever can listen on the way"
+            )
         return
     if not is_loopback(listener):
         raise Misconfigured(
@@ -63,6 +73,24 @@ def check_exposure(server: ServerSettings, listener: socket.socket) -> None:
         "serving WITHOUT authentication (server.allow_unauthenticated=true): "
         "whoever is on this machine can read and write the audit"
     )
+
+
+def certificate_of(server: ServerSettings, registry: CollectorRegistry) -> ServingCertificate | None:
+    """Return the certificate to serve and expose its state; None without TLS. Raises Misconfigured."""
+    if not server.tls_certificate_file:
+        return None
+    certificate = ServingCertificate(server.tls_certificate_file, server.tls_key_file)
+    certificate_gauges(certificate.look, certificate.expires, registry)
+    log.info("serving with TLS", extra={"fields": certificate.described()})
+    return certificate
+
+
+def certificate_gauges(good: Callable[[], bool], expires: Callable[[], float], registry: CollectorRegistry) -> None:
+    """Expose whether the certificate's files are wrong, looked at with each scrape, and until when it is valid."""
+    about = "1 while the old certificate is served because the new one is wrong."
+    Gauge("datastorage_certificate_broken", about, registry=registry).set_function(lambda: float(not good()))
+    until = "When the certificate that is served expires."
+    Gauge("datastorage_certificate_expires_timestamp_seconds", until, registry=registry).set_function(expires)
 
 
 def token_file_gauge(good: Callable[[], bool], registry: CollectorRegistry) -> None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
+from datastorage.serving_certificate import ServingCertificate
 from datastorage.settings import ServerSettings
+
+_FAREWELL = 1.0
+"""Seconds for a client to answer the end of TLS. An idle one does not, and asyncio would wait for half a minute."""
 
 log = logging.getLogger("datastorage")
 
@@ -32,16 +38,16 @@ def bind(server: ServerSettings) -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, scheme: str) -> str:
     """Return where a bound socket is reached."""
     if listener.family == socket.AF_UNIX:
         return f"unix:{listener.getsockname()}"
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def run(app: FastAPI, listener: socket.socket, server: ServerSettings) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what was accepted and return."""
+def run(app: FastAPI, listener: socket.socket, server: ServerSettings, certificate: ServingCertificate | None) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what was accepted and return; with a certificate by TLS alone."""
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -56,9 +62,22 @@ def run(app: FastAPI, listener: socket.socket, server: ServerSettings) -> None:
         signal.signal(number, _ignore)
     # From here on a connection is held until it is served, so that the line below is true.
     listener.listen(config.backlog)
-    log.info("listening", extra={"fields": {"url": url_of(listener)}})
-    uvicorn.Server(config).run(sockets=[listener])
+    config.load()
+    if certificate is not None:
+        config.ssl = certificate.context
+    log.info("listening", extra={"fields": {"url": url_of(listener, "https" if certificate else "http")}})
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        runner.run(uvicorn.Server(config).serve(sockets=[listener]))
     log.info("stopped")
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Says goodbye in time; uvicorn has no setting for it."""
+
+    async def create_server(self, *arguments: Any, **options: Any) -> asyncio.Server:
+        if options.get("ssl") is not None:
+            options["ssl_shutdown_timeout"] = _FAREWELL
+        return await super().create_server(*arguments, **options)
 
 
 def _bind_unix(path: Path) -> socket.socket:

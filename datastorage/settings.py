@@ -55,6 +55,8 @@ class ServerSettings:
     host: str = _key("127.0.0.1", TextKind("a host name or an address", r"[A-Za-z0-9._:-]{1,253}"), "loopback only")
     port: int = _key(8080, WholeKind(0, 65535), "0 takes a free one and says which")
     unix_socket: str = _key("", TextKind("a path"), "a socket for this user alone, instead of host and port")
+    tls_certificate_file: str = _key("", TextKind("a path"), "PEM, the service's own first; read again as it changes")
+    tls_key_file: str = _key("", TextKind("a path"), "its key in PEM, without a password; read again as it changes")
     token_file: str = _key("", TextKind("a path"), "lines of NAME, read|write|read,write and TOKEN")
     allow_unauthenticated: bool = _key(False, FlagKind(), "ask nobody for a token; on loopback only")
     past_window: timedelta = _key(
@@ -190,10 +192,22 @@ def parse_settings(document: object, environ: Mapping[str, str], secret: Mapping
         secret.get("username", ""),
         secret.get("password", ""),
     )
-    if settings.retention.keep and not settings.checkpoint.key_file:
-        keep = settings.retention.keep
-        raise Misconfigured(f"retention.keep={keep}: allowed only with checkpoint.key_file, which signs for it")
+    _check_together(settings)
     return settings
+
+
+def _check_together(settings: Settings) -> None:
+    """Check what one key alone cannot say."""
+    server, keep = settings.server, settings.retention.keep
+    if keep and not settings.checkpoint.key_file:
+        raise Misconfigured(f"retention.keep={keep}: allowed only with checkpoint.key_file, which signs for it")
+    pair = {"server.tls_certificate_file": server.tls_certificate_file, "server.tls_key_file": server.tls_key_file}
+    missing = [name for name, path in pair.items() if not path]
+    for name, path in pair.items():
+        if path and missing:
+            raise Misconfigured(f"{name}={path}: allowed only with {missing[0]}")
+        if path and server.unix_socket:
+            raise Misconfigured(f"{name}={path}: allowed only without server.unix_socket")
 
 
 def _from_document(document: object) -> dict[str, object]:

@@ -113,6 +113,11 @@ class AuditSettings:
         TextKind("a path, or empty"),
         "Holds the token that `wfe` reads the audit with; empty: that of audit.token_file.",
     )
+    ca_file: str = _key(
+        "",
+        TextKind("a path, or empty"),
+        "Authorities (PEM) that the certificate of an https DataStorage may come from; empty: the system's.",
+    )
     batch_size: int = _key(500, WholeKind(1, 500), "Events in one request; DataStorage refuses more than 500.")
     flush_interval: timedelta = _key(_SECOND, _span(10 * _MS, _MINUTE), "How long an event waits for company.")
 

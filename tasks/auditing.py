@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from models.errors import Transient
 from tasks import clock
-from tasks.adapters.datastorage import FAILED, FORBIDDEN, UNAUTHORIZED, NotStored
+from tasks.adapters.datastorage import FAILED, FORBIDDEN, UNAUTHORIZED, UNTRUSTED, NotStored
 from tasks.app import FLUSH, app
 from tasks.delivery import deliver
 from tasks.metrics import SERVICE
@@ -104,6 +104,6 @@ def _put_off(parts: Parts, fault: Transient) -> None:
     parts.metrics.audit_failed.labels(SERVICE).inc()
     parts.metrics.audit_put_off.labels(SERVICE, cause).inc()
     wait = parts.outbox.delay_flush(fault.retry_after, abs(draw_jitter()), str(fault))
-    # Who is not let in has to be told so: that does not end by itself.
-    level = logging.ERROR if cause in (UNAUTHORIZED, FORBIDDEN) else logging.WARNING
+    # Who is not let in, or finds a stranger, has to be told so: that does not end by itself.
+    level = logging.ERROR if cause in (UNAUTHORIZED, FORBIDDEN, UNTRUSTED) else logging.WARNING
     log.log(level, "audit events wait %.1f s in the outbox: %s", wait.total_seconds(), fault)

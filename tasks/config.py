@@ -9,37 +9,13 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import yaml
-
+from models.config_text import SECRET_KEYS, credentials, parse_yaml
 from models.errors import Misconfigured
 from models.settings import Settings, parse_settings
 
-_SECRET_KEYS = ("username", "password")
-# What PyYAML raises besides its own errors: for 2024-13-45, 5000 digits, `!!bool x`, thousands of brackets.
-_UNREADABLE = (ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
 DEFAULT_NAMESPACE = "kubernaut-system"
 POD_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-
-
-class _Twice(yaml.MarkedYAMLError):
-    """A key stands twice in one mapping."""
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice: YAML itself lets the later value win without a word."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                continue
-            if (key.tag, key.value) in seen:
-                raise _Twice(problem=f"key {key.value[:80]!r} is given twice", problem_mark=key.start_mark)
-            seen.add((key.tag, key.value))
-        return node
 
 
 def load(argv_config: str | None = None, *, environ: Mapping[str, str] | None = None) -> Settings:
@@ -79,38 +55,22 @@ def load_or_exit(argv_config: str | None = None) -> Settings:
 
 def _yaml_file(name: str, path: str) -> object:
     try:
-        return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
-    except (OSError, UnicodeDecodeError) as error:
+        content = Path(path).read_bytes()
+    except OSError as error:
         raise Misconfigured(f"{name}={path}: allowed is a readable YAML file ({_reason(error)})") from error
-    except _Twice as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise Misconfigured(f"{name}={path}: {error.problem}, again at line {line}") from None
-    except yaml.YAMLError as error:
-        # The parser's own text runs over several lines and quotes the file, which may hold a secret.
-        mark = getattr(error, "problem_mark", None)
-        place = f" at line {mark.line + 1}" if mark else ""
-        raise Misconfigured(f"{name}={path}: allowed is YAML; it breaks off{place}") from None
-    except _UNREADABLE as error:
-        raise Misconfigured(
-            f"{name}={path}: allowed is YAML; a value in it cannot be read ({type(error).__name__})"
-        ) from None
+    return parse_yaml(f"{name}={path}", content)
 
 
 def _secrets(group: str, path: str) -> dict[str, str]:
     """Read `username` and `password` from a YAML file or from the directory a Secret is mounted at."""
     name = f"{group}.secret_file"
     found = _secret_directory(name, path) if Path(path).is_dir() else _yaml_file(name, path)
-    if not isinstance(found, Mapping) or not found or not all(isinstance(text, str) for text in found.values()):
-        raise Misconfigured(f"{name}={path}: allowed are texts under the keys username and password")
-    unknown = sorted(str(key) for key in found if key not in _SECRET_KEYS)
-    if unknown:
-        raise Misconfigured(f"{name}={path}: unknown key {unknown[0]}; allowed are username and password")
-    return {f"{group}.{key}": text for key, text in found.items()}
+    return {f"{group}.{key}": text for key, text in credentials(f"{name}={path}", found).items()}
 
 
 def _secret_directory(name: str, path: str) -> dict[str, str]:
     try:
-        files = [Path(path, key) for key in _SECRET_KEYS]
+        files = [Path(path, key) for key in SECRET_KEYS]
         return {file.name: file.read_text(encoding="utf-8").rstrip("\r\n") for file in files if file.exists()}
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(f"{name}={path}: allowed is a readable directory ({_reason(error)})") from error

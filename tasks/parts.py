@@ -70,6 +70,7 @@ def build_parts(settings: Settings, celery: Celery, registry: CollectorRegistry)
     kubernetes = settings.kubernetes
     cluster = Cluster.connect(kubernetes.kubeconfig, kubernetes.context, kubernetes.request_timeout)
     home = own_namespace()
+    audit = settings.audit
     holds = Holds(client, prefix)
     queue = WorkQueue(client, prefix, horizon=settings.celery.horizon, claim=settings.celery.claim)
     return Parts(
@@ -83,7 +84,7 @@ def build_parts(settings: Settings, celery: Celery, registry: CollectorRegistry)
         publisher=Publisher(celery, queue),
         executions=ClusterExecutions(cluster),
         runs=ClusterRuns(cluster, settings.execution.namespace),
-        audit=AuditClient(settings.audit.datastorage_url, settings.audit.timeout, settings.audit.token_file),
+        audit=AuditClient(audit.datastorage_url, audit.timeout, audit.token_file, audit.ca_file),
         metrics=Metrics(registry),
         surroundings=ClusterSurroundings(cluster, home),
         freeze=FreezeObject(cluster, home),

@@ -16,6 +16,7 @@ import httpx
 
 from models.errors import Permanent, Transient
 from tasks import clock
+from tasks.adapters.authorities import Authorities, Untrusted
 from tasks.adapters.bearer import Bearer
 from tasks.adapters.cluster_errors import clean
 from tasks.adapters.deadline import Deadline, limited_transport
@@ -23,8 +24,9 @@ from tasks.adapters.deadline import Deadline, limited_transport
 BATCH_PATH = "/api/v1/audit/events/batch"
 PROBLEMS = "https://kubernaut.ai/problems/"
 
-UNAUTHORIZED, FORBIDDEN, BUSY, FAILED, UNANSWERED = "unauthorized", "forbidden", "busy", "failed", "unanswered"
-CAUSES = (UNAUTHORIZED, FORBIDDEN, BUSY, FAILED, UNANSWERED)
+UNAUTHORIZED, FORBIDDEN, UNTRUSTED = "unauthorized", "forbidden", "untrusted"
+BUSY, FAILED, UNANSWERED = "busy", "failed", "unanswered"
+CAUSES = (UNAUTHORIZED, FORBIDDEN, UNTRUSTED, BUSY, FAILED, UNANSWERED)
 """Why events were not stored although nothing is said against them: a closed set, for a label."""
 
 _CAUSE_OF = {401: UNAUTHORIZED, 403: FORBIDDEN, 408: BUSY, 425: BUSY, 429: BUSY, 503: BUSY}
@@ -56,14 +58,14 @@ class Refused(Permanent):
 class AuditClient:
     """Sends batches; one connection pool, thread-safe."""
 
-    def __init__(self, base_url: str, timeout: timedelta, token_file: str = "") -> None:
+    def __init__(self, base_url: str, timeout: timedelta, token_file: str = "", ca_file: str = "") -> None:
         self._seconds = timeout.total_seconds()
         self._deadline = Deadline()
         self._client = httpx.Client(
             base_url=base_url,
             timeout=self._seconds,
             auth=Bearer(token_file),
-            transport=limited_transport(self._deadline),
+            transport=limited_transport(self._deadline, Authorities(ca_file)),
             headers={"Accept-Encoding": "identity"},
         )
 
@@ -87,6 +89,8 @@ class AuditClient:
                 ) as got,
             ):
                 content = _read(got)
+        except Untrusted as fault:
+            raise NotStored(clean(str(fault)), UNTRUSTED) from fault
         except Transient as fault:
             raise NotStored(str(fault), UNAUTHORIZED) from fault  # there is no token to send
         except httpx.HTTPError as fault:

@@ -1,7 +1,7 @@
-"""A limit for a whole exchange over HTTP, in seconds.
+"""The way to DataStorage: a limit in seconds for a whole exchange, and whom its certificate may come from.
 
 httpx limits each read by itself: an answer that comes drop by drop would hold a thread, which cannot be killed, for
-ever.
+ever. And it reads authorities once, before there is anything to connect to.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from tasks import clock
+from tasks.adapters.authorities import TRUST_NOBODY, Authorities
 
 _PIECE = 65536
 """Bytes handed to one write: it is limited by itself, too, however many small steps it takes."""
@@ -45,29 +46,35 @@ class Deadline:
         return left if timeout is None else min(left, timeout)
 
 
-def limited_transport(deadline: Deadline) -> httpx.HTTPTransport:
-    """Return a transport whose steps keep the deadline of their thread."""
-    transport = httpx.HTTPTransport()
+def limited_transport(deadline: Deadline, authorities: Authorities) -> httpx.HTTPTransport:
+    """Return a transport whose steps keep the deadline of their thread, and whose handshakes read the authorities.
+
+    What is sent over it raises Untrusted besides what httpx raises.
+    """
+    transport = httpx.HTTPTransport(verify=TRUST_NOBODY)
     # httpx has no parameter for it; its pool takes any backend of this shape.
     pool: Any = transport._pool
-    pool._network_backend = _Backend(pool._network_backend, deadline)
+    pool._network_backend = _Backend(pool._network_backend, deadline, authorities)
     return transport
 
 
 class _Backend:
-    def __init__(self, backend: Any, deadline: Deadline) -> None:
+    def __init__(self, backend: Any, deadline: Deadline, authorities: Authorities) -> None:
         self._backend = backend
         self._deadline = deadline
+        self._authorities = authorities
 
     def connect_tcp(self, host: str, port: int, timeout: float | None = None, **options: Any) -> _Stream:
         left = self._deadline.left(timeout)
-        return _Stream(self._backend.connect_tcp(host, port, timeout=left, **options), self._deadline)
+        stream = self._backend.connect_tcp(host, port, timeout=left, **options)
+        return _Stream(stream, self._deadline, self._authorities)
 
 
 class _Stream:
-    def __init__(self, stream: Any, deadline: Deadline) -> None:
+    def __init__(self, stream: Any, deadline: Deadline, authorities: Authorities) -> None:
         self._stream = stream
         self._deadline = deadline
+        self._authorities = authorities
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         received: bytes = self._stream.read(max_bytes, timeout=self._deadline.left(timeout))
@@ -78,8 +85,15 @@ class _Stream:
             self._stream.write(buffer[start : start + _PIECE], timeout=self._deadline.left(timeout))
 
     def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> _Stream:
-        left = self._deadline.left(timeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
+        try:
+            ssl_context = self._authorities.context()
+            secured = self._stream.start_tls(ssl_context, server_hostname, self._deadline.left(timeout))
+        except Exception as error:
+            refusal = self._authorities.refusal(error)
+            if refusal is None:
+                raise
+            raise refusal from error
+        return _Stream(secured, self._deadline, self._authorities)
 
     def close(self) -> None:
         self._stream.close()

@@ -111,7 +111,24 @@ def test_without_authentication_nothing_else_is_served(address: str) -> None:
         check_exposure(ServerSettings(host="name", allow_unauthenticated=True), listener)
 
 
-def test_with_authentication_any_address_is_served_and_nothing_announced(caplog: pytest.LogCaptureFixture) -> None:
-    with bound("0.0.0.0") as listener:
+@pytest.mark.parametrize("address", ["0.0.0.0", "10.0.0.7", "::", "2001:db8::1"])
+def test_tokens_that_travel_in_the_clear_are_announced_once(address: str, caplog: pytest.LogCaptureFixture) -> None:
+    with bound(address) as listener:
         check_exposure(ServerSettings(token_file="tokens"), listener)
+    (said,) = caplog.records
+    assert said.levelno == logging.WARNING
+    assert said.getMessage() == (
+        "serving WITHOUT TLS (server.tls_certificate_file, server.tls_key_file): "
+        "tokens travel in the clear to whoever can listen on the way"
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "certificate"), [("0.0.0.0", "tls.crt"), ("127.0.0.1", ""), ("::1", ""), ("/run/datastorage.sock", "")]
+)
+def test_with_tls_or_on_loopback_there_is_nothing_to_announce(
+    address: str, certificate: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with bound(address) as listener:
+        check_exposure(ServerSettings(token_file="tokens", tls_certificate_file=certificate), listener)
     assert not caplog.records

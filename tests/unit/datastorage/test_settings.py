@@ -62,6 +62,15 @@ def test_environment_over_file() -> None:
         ({"kubernetes": {"cache_time": "1h"}}, "kubernetes.cache_time=1h: allowed is a duration such as"),
         ({"kubernetes": {"audience": ""}}, "kubernetes.audience=: allowed is a name without blanks"),
         ({"database": {"url": "sqlite:///x", "name": "y"}}, "database.name=y: allowed only without database.url"),
+        (
+            {"server": {"tls_certificate_file": "c"}},
+            "server.tls_certificate_file=c: allowed only with server.tls_key_file",
+        ),
+        ({"server": {"tls_key_file": "k"}}, "server.tls_key_file=k: allowed only with server.tls_certificate_file"),
+        (
+            {"server": {"tls_certificate_file": "c", "tls_key_file": "k", "unix_socket": "s"}},
+            "server.tls_certificate_file=c: allowed only without server.unix_socket",
+        ),
     ],
 )
 def test_one_line_names_key_value_and_what_is_allowed(document: Any, line: str) -> None:
@@ -129,9 +138,15 @@ def test_broken_files(tmp_path: Path, content: str | None, line: str) -> None:
 def test_a_secret_file_with_other_keys(tmp_path: Path) -> None:
     secret = tmp_path / "secret.yaml"
     secret.write_text("pasword: topsecret\n")
-    with pytest.raises(Misconfigured, match="keys username and password") as caught:
+    with pytest.raises(Misconfigured, match="unknown key pasword; allowed are username and password") as caught:
         load(None, {"DATASTORAGE_DATABASE_SECRET_FILE": str(secret)}, {})
     assert "topsecret" not in str(caught.value)
+
+
+def test_a_mounted_secret_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "password").write_bytes(b"topsecret \xe4")
+    with pytest.raises(Misconfigured, match=r"^database\.secret_file=.*: allowed is a readable directory$"):
+        load(None, {"DATASTORAGE_DATABASE_SECRET_FILE": str(tmp_path)}, {})
 
 
 @pytest.mark.parametrize(
@@ -142,7 +157,7 @@ def test_a_secret_file_with_other_keys(tmp_path: Path) -> None:
 def test_what_yaml_cannot_make_a_value_of_is_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "odd.yaml"
     path.write_text(text)
-    with pytest.raises(Misconfigured, match=r"^--config=.*: allowed is YAML in UTF-8$"):
+    with pytest.raises(Misconfigured, match=r"^--config=.*: allowed is YAML; a value in it cannot be read \(\w+\)$"):
         load(str(path), {}, {})
 
 
