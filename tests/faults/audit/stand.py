@@ -6,6 +6,7 @@ Everything is real but the clock of the outbox: waits are moved past instead of 
 from __future__ import annotations
 
 import json
+import ssl
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -104,6 +105,8 @@ class Stand:
     emitted: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     reader: str = ""
     """A token that reads, where one is asked for."""
+    ca_file: str = ""
+    """Who issued the certificate, where TLS is served: workers go past the proxy then."""
     parts: Parts = field(init=False)
     _workers: list[tuple[Parts, CollectorRegistry]] = field(default_factory=list)
 
@@ -115,7 +118,13 @@ class Stand:
         return self.parts.outbox
 
     def worker(
-        self, timeout: timedelta = PATIENT, *, token_file: str = "", batch_size: int = 500, url: str = ""
+        self,
+        timeout: timedelta = PATIENT,
+        *,
+        token_file: str = "",
+        batch_size: int = 500,
+        url: str = "",
+        ca_file: str = "",
     ) -> Parts:
         """Return what a worker process works with; its outbox keeps the clock of the test."""
         kubeconfig = self.directory / "kubeconfig"
@@ -125,7 +134,8 @@ class Stand:
             "kubernetes": {"kubeconfig": str(kubeconfig)},
             "redis": {"url": f"redis://{options['host']}:{options['port']}/0"},
             "audit": {
-                "datastorage_url": url or self.proxy.url,
+                "datastorage_url": url or (self.service.address if self.ca_file else self.proxy.url),
+                "ca_file": ca_file or self.ca_file,
                 "timeout": f"{int(timeout / timedelta(milliseconds=1))}ms",
                 "token_file": token_file,
                 "batch_size": batch_size,
@@ -233,7 +243,8 @@ class Stand:
         """Ask DataStorage itself, past the proxy."""
         headers = {"Authorization": f"Bearer {self.reader}"} if self.reader else {}
         url = f"{self.service.address}/api/v1/audit/{route}"
-        return httpx.request(method, url, headers=headers, timeout=60).raise_for_status()
+        trusted = ssl.create_default_context(cafile=self.ca_file or None)
+        return httpx.request(method, url, headers=headers, timeout=60, verify=trusted).raise_for_status()
 
     def counted(self, name: str, parts: Parts | None = None, **labels: str) -> float:
         """Return a counter of a worker."""
@@ -257,11 +268,11 @@ def retrying(story: str, attempt: int, *, size: int = 0, **changes: Any) -> Audi
 
 
 @contextmanager
-def stand(service: Service, client: Client, reader: str = "") -> Iterator[Stand]:
+def stand(service: Service, client: Client, reader: str = "", ca_file: str = "") -> Iterator[Stand]:
     """Start a prepared DataStorage with everything in front of it; all of it ends with the block."""
     client.flushall()
     proxy = FaultProxy(service.start())
-    made = Stand(service, proxy, client, SetClock(client), service.directory, reader=reader)
+    made = Stand(service, proxy, client, SetClock(client), service.directory, reader=reader, ca_file=ca_file)
     try:
         yield made
     finally:

@@ -15,7 +15,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from cli.main import wfe
-from datastorage.admitting import token_file_gauge
+from datastorage.admitting import certificate_gauges, token_file_gauge
 from datastorage.api_server import ApiServer
 from datastorage.metrics import Metrics as DataStorageMetrics
 from datastorage.settings import KubernetesSettings
@@ -52,6 +52,7 @@ def _known() -> set[str]:
     DataStorageMetrics(other)
     ApiServer(KubernetesSettings(), other)
     token_file_gauge(lambda: True, other)
+    certificate_gauges(lambda: True, float, other)
     endings = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"], "gauge": [""]}
     families = (*registry.collect(), *other.collect())
     return {family.name + ending for family in families for ending in endings[family.type]}
