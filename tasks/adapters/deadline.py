@@ -89,6 +89,7 @@ class _Stream:
             ssl_context = self._authorities.context()
             secured = self._stream.start_tls(ssl_context, server_hostname, self._deadline.left(timeout))
         except Exception as error:
+            self.close()  # nobody else would
             refusal = self._authorities.refusal(error)
             if refusal is None:
                 raise
