@@ -1,7 +1,8 @@
 """Verifying an export with nothing but public keys: neither the service nor its database is asked.
 
-An export is a directory: `audit.jsonl` (events and checkpoints), `manifest.json` (what was signed) and `manifest.sig`.
-What a checkpoint says of a chain is looked up in a temporary index on disk, so the size of an export does not matter.
+An export is a directory: `audit.jsonl` (holds, events, checkpoints), `manifest.json` (what was signed) and
+`manifest.sig`. What a checkpoint says of a chain is looked up in a temporary index on disk, so the size of an export
+does not matter.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from cli.errors import CommandError
 from datastorage.keys import PublicKeys
 from models.audit_chain import Head, content_hash
 from models.audit_checkpoint import Checkpoint, read_checkpoint
+from models.audit_held import HoldWalk, Terms, chain_of, unset
 from models.audit_removal import Removal, RemovalWalk, StretchDigest, read_removal
 from models.audit_stretch import Stretch, read_stretch
 from models.audit_values import canonical_json, parse_rfc3339
@@ -54,6 +56,7 @@ class _Index:
             "CREATE TABLE gone (stub INTEGER, chain TEXT, first INTEGER, last INTEGER, before BLOB, hash BLOB)"
         )
         self._database.execute("CREATE INDEX gone_by_chain ON gone (chain, first)")
+        self._database.execute("CREATE TABLE held (held TEXT PRIMARY KEY, terms TEXT, seen INTEGER)")
 
     def add(self, event: Placed) -> None:
         row = (event.correlation_id, event.place.position, event.place.hash)
@@ -85,6 +88,24 @@ class _Index:
         row = self._database.execute(query, (chain, first)).fetchone()
         return None if row is None else Stretch(*row)
 
+    def gone_behind(self, chain: str, position: int) -> bool:
+        query = "SELECT 1 FROM gone WHERE chain = ? AND first > ? LIMIT 1"
+        return self._database.execute(query, (chain, position)).fetchone() is not None
+
+    def add_hold(self, held: str, terms: Terms) -> None:
+        row = (held, json.dumps(terms.document()))
+        self._database.execute("INSERT OR REPLACE INTO held VALUES (?, ?, 0)", row)
+
+    def find_hold(self, held: str) -> Terms | None:
+        """Return what stands for a chain, or for everything, and remember that it was asked for."""
+        query = "UPDATE held SET seen = 1 WHERE held = ? RETURNING terms"
+        row = self._database.execute(query, (held,)).fetchone()
+        return None if row is None else Terms(**json.loads(row[0]))
+
+    def unseen_holds(self) -> list[str]:
+        """Return those that nobody asked for."""
+        return [held for (held,) in self._database.execute("SELECT held FROM held WHERE seen = 0 ORDER BY held")]
+
     def covers(self, chain: str, end: Head) -> bytes | None:
         """Return the hash of a place that was removed, the given one where it went with the stretch around it."""
         query = "SELECT last, hash FROM gone WHERE chain = ? AND ? BETWEEN first AND last"
@@ -101,13 +122,15 @@ class ExportWalk:
     """One walk over the lines of an export."""
 
     def __init__(
-        self, trusted: PublicKeys, index: _Index, found: Found, *, whole: bool, known: Checkpoint | None
+        self, trusted: PublicKeys, index: _Index, found: Found, *, whole: bool, holds: bool, known: Checkpoint | None
     ) -> None:
+        """Without `holds` the export has none of them, and nothing is said of them."""
         self._index = index
         self._known = known.hash if known else None
         self._whole = whole
         self._found = found
         self._chains = ChainWalk(removed=index.find_gone)
+        self._holds = HoldWalk(index.find_hold, index.gone_behind) if holds else None
         self._removals = RemovalWalk(trusted.fault_of if trusted else lambda _removal: "")
         self._removal: tuple[Removal, StretchDigest] | None = None
         self._checkpoints = CheckpointWalk(trusted.fault_of if trusted else lambda _checkpoint: "")
@@ -120,12 +143,18 @@ class ExportWalk:
             self._follow_gone(read_stretch(document["gone"]))
             return
         yield from self._close_removal()
-        if "removal" in document:
+        if "hold" in document:
+            terms = dict(document["hold"])
+            self._index.add_hold(terms.pop("correlation_id"), Terms(**terms))
+        elif "removal" in document:
             self._removal = read_removal(document["removal"]), StretchDigest()
         elif "event" in document:
             event = _placed(document)
-            yield from self._chains.follow(event)
+            faults = list(self._chains.follow(event))
+            yield from faults
             self._index.add(event)
+            if self._holds is not None:
+                yield from self._holds.follow(event, document["event"], doubted=bool(faults))
         elif "end" in document:
             chain, position, value = document["end"]
             recorded = Head(position, bytes.fromhex(value))
@@ -145,6 +174,7 @@ class ExportWalk:
         """Say that no more lines come."""
         self._chains.finish()
         yield from self._close_removal()
+        yield from self._close_holds()
         yield from self._close_checkpoint()
         found, last = self._found, self._checkpoints.last
         found.events, found.chains = self._chains.events, self._chains.chains
@@ -169,6 +199,14 @@ class ExportWalk:
         if removal not in self._removals.good:
             self._index.forget_gone(removal.number)
 
+    def _close_holds(self) -> Iterator[Fault]:
+        if self._holds is None:
+            return
+        yield from self._holds.finish()
+        for held in self._index.unseen_holds():
+            if self._whole or self._index.has(chain_of(held)):
+                yield unset(held)
+
     def _close_checkpoint(self) -> Iterator[Fault]:
         if self._pending is not None:
             yield from self._checkpoints.follow(self._pending, self._heads)
@@ -185,7 +223,8 @@ def verify_export(
     count = 0
     with tempfile.TemporaryDirectory(prefix="wfe-verify-") as scratch, closing(_Index(f"{scratch}/index")) as index:
         whole = manifest.get("since") is None and manifest.get("until") is None
-        walk = ExportWalk(trusted, index, found, whole=whole, known=known)
+        holds = manifest.get("holds") is True
+        walk = ExportWalk(trusted, index, found, whole=whole, holds=holds, known=known)
         try:
             with (directory / DATA).open("rb") as lines:
                 for line in lines:

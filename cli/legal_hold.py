@@ -83,7 +83,7 @@ def _send(chosen: Chosen, route: str, correlation_id: str | None, everything: bo
     if bool(correlation_id) == everything:
         raise UsageError("name a correlation id, or say --everything")
     body = {"correlation_id": correlation_id or None, "everything": everything, "reason": checked_reason(reason)}
-    with asked(chosen, "POST", route, writes=True, json={**body, "requested_by": _requester(chosen)}) as answer:
+    with asked(chosen, "POST", route, json={**body, "requested_by": _requester(chosen)}) as answer:
         answer.read()
         document: dict[str, Any] = answer.json()
     return document

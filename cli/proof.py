@@ -205,17 +205,15 @@ def _kept(path: Path) -> Checkpoint:
 
 
 @contextmanager
-def asked(
-    chosen: Chosen, method: str, route: str, *, writes: bool = False, **arguments: Any
-) -> Iterator[httpx.Response]:
+def asked(chosen: Chosen, method: str, route: str, **arguments: Any) -> Iterator[httpx.Response]:
     """Send a request to DataStorage and give its answer, not yet read. Raises CommandError, Transient."""
     settings = open_access(chosen).settings.audit
-    token_file = settings.token_file if writes else settings.reading_token_file
+    bearer = Bearer(settings.reading_token_file)
     url = f"{settings.datastorage_url}/api/v1/audit/{route}"
     transport = limited_transport(Deadline(), Authorities(settings.ca_file))
     try:
         with (
-            httpx.Client(timeout=_PATIENCE, trust_env=False, transport=transport, auth=Bearer(token_file)) as client,
+            httpx.Client(timeout=_PATIENCE, trust_env=False, transport=transport, auth=bearer) as client,
             client.stream(method, url, **arguments) as answer,
         ):
             if not answer.is_success:

@@ -52,7 +52,7 @@ def main() -> int:
     for name in (*PASSWORDS, *TOKENS):
         if not (DIRECTORY / name).exists():
             write(name, secrets.token_urlsafe(24) + "\n")
-    rights = {"executor write": "audit_write_token", "wfe read": "audit_read_token"}
+    rights = {"executor write": "audit_write_token", "wfe read,hold": "audit_read_token"}
     write("audit_tokens", "".join(f"{who} {(DIRECTORY / name).read_text()}" for who, name in rights.items()))
     make_key()
     options = pip_options(pip_configuration())

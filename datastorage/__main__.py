@@ -1,4 +1,4 @@
-"""The `datastorage` command: serve, migrate, openapi."""
+"""The `datastorage` command: serve, migrate, retain, keygen, openapi."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 import orjson
@@ -26,7 +26,10 @@ from datastorage.configuration import load
 from datastorage.database_errors import describe
 from datastorage.engine import open_engine
 from datastorage.keys import new_key
+from datastorage.metrics import Metrics
 from datastorage.openapi import document
+from datastorage.outcome import What
+from datastorage.retention import Retention
 from datastorage.sealing import rounds_of, seals_of
 from datastorage.settings import Settings
 from datastorage.waiting import Unreachable, wait_for_database
@@ -36,7 +39,25 @@ log = logging.getLogger("datastorage")
 _config = click.option("--config", metavar="FILE", help="YAML file; wins over CONFIG_PATH.")
 
 
-@click.group()
+class _OneLine(click.Group):
+    """Says in one line what is wrong with a command line."""
+
+    def main(self, *arguments: Any, **extra: Any) -> NoReturn:
+        """Run, and exit with the code of what came of it."""
+        try:
+            code = super().main(*arguments, **{**extra, "standalone_mode": False})
+        except click.exceptions.NoArgsIsHelpError as error:
+            sys.stdout.write(f"{error.format_message()}\n")
+            code = 0
+        except click.ClickException as error:
+            sys.stderr.write(f"datastorage: {error.format_message()}\n")
+            code = 2
+        except click.Abort:
+            code = 130
+        sys.exit(code)
+
+
+@click.group(cls=_OneLine)
 def main() -> None:
     """Store audit events and find them again."""
 
@@ -80,6 +101,36 @@ def migrate(config: str | None, down_to: str | None) -> None:
         wait_for_database(engine, settings.database.connect_deadline)
         revision = schema.downgrade(engine, down_to) if down_to else schema.upgrade(engine)
         log.info("migrated", extra={"fields": {"revision": revision}})
+
+
+@main.command()
+@_config
+@click.option("--dry-run", is_flag=True, help="Only say what would become of each month.")
+def retain(config: str | None, dry_run: bool) -> None:
+    """Remove what retention.keep lets go, once and now, as the service does every hour.
+
+    One line for each month in which events were stored. The exit code is 1 when one of them is refused, because it is
+    not as it was written.
+    """
+    with _started(config, {}) as (settings, engine):
+        keep = settings.retention.keep
+        if not keep:
+            raise Misconfigured(
+                "retention.keep is not set: allowed is a time such as 90d or 7y; else nothing is removed"
+            )
+        seals = seals_of(settings.checkpoint)
+        wait_for_database(engine, settings.database.connect_deadline)
+        with engine.connect() as connection:
+            found = schema.current(connection)
+        if found != schema.head():
+            raise Unreachable(f"the schema is at {found}, not {schema.head()}: `datastorage migrate` first")
+        retention = Retention(engine, seals, Clock(), Metrics(CollectorRegistry()), keep)
+        refused = False
+        for outcome in retention.months(dry=dry_run):
+            click.echo(outcome)
+            refused |= outcome.what is What.REFUSED
+        if refused:
+            raise SystemExit(1)
 
 
 @main.command()

@@ -17,7 +17,8 @@ from datastorage.problems import Problem, respond
 from datastorage.token_file import BEARER_TOKEN
 
 _READING_POSTS = ("/verify-chain", "/checkpoints")
-"""Whatever else is posted writes, also what is not there yet."""
+_HOLDS = "/holds"
+"""Whatever is sent to it, or below it, sets or lifts a hold. What else is sent writes, also what is not there yet."""
 
 _CREDENTIALS = re.compile(rf"bearer +({BEARER_TOKEN}) *", re.IGNORECASE)
 _LONGEST = 16_384  # characters; tokens of a cluster have one or two thousand
@@ -62,8 +63,9 @@ class Bearer:
     def _right(self, request: Request) -> Right:
         # By the path as it is routed: a URL that is put together from headers may say something else.
         path = request.scope["path"].removeprefix(self._base)
-        reads = request.method in ("GET", "HEAD") or (request.method == "POST" and path in _READING_POSTS)
-        return Right.READ if reads else Right.WRITE
+        if request.method in ("GET", "HEAD") or (request.method == "POST" and path in _READING_POSTS):
+            return Right.READ
+        return Right.HOLD if path == _HOLDS or path.startswith(f"{_HOLDS}/") else Right.WRITE
 
 
 def _token(request: Request) -> str:

@@ -9,10 +9,14 @@ from typing import Protocol
 
 
 class Right(StrEnum):
-    """What a token allows: writing is storing events and setting holds, reading is all that changes no event."""
+    """What a token allows: writing is storing events, holding is setting and lifting legal holds, reading is the rest.
+
+    None of them has another in it.
+    """
 
     READ = "read"
     WRITE = "write"
+    HOLD = "hold"
 
 
 class Reason(StrEnum):

@@ -19,6 +19,7 @@ from datastorage.query import read_query
 from datastorage.repository import EventConflict, Repository, UnknownParent
 from models.audit_fields import BATCH_SIZE
 from models.audit_request import AuditRecord, FieldProblem, InvalidEvent, read_event
+from models.audit_upkeep import OWN_TYPES
 from models.audit_values import format_microseconds
 
 _TOLD_EVENTS = 20  # of a batch, in the text for people; `errors` has all of them
@@ -116,7 +117,11 @@ class Events:
         return records
 
     def _read(self, document: object, now: datetime) -> AuditRecord:
-        return read_event(document, now=now, new_id=self.clock.new_id, past=self.clock.past_window)
+        record = read_event(document, now=now, new_id=self.clock.new_id, past=self.clock.past_window)
+        if record.event_type in OWN_TYPES:
+            # Whoever could write them could make it look as if a hold had been lifted, or set and taken away.
+            raise InvalidEvent((FieldProblem("event_type", "must not be one that DataStorage alone writes"),))
+        return record
 
     def _store(self, records: Sequence[AuditRecord], *, batch: bool) -> int:
         """Store the records and return how many are new."""

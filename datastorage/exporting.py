@@ -1,4 +1,4 @@
-"""Exporting chains as JSON Lines that can be verified without the service: events, checkpoints, and a signed manifest.
+"""Exporting chains as JSON Lines that can be verified without the service, with a signed manifest.
 
 Chains go out whole, each that has an event stored in the span asked for: half a chain would prove nothing. The last
 line holds the manifest, the text that is signed; it counts the lines before it and has their SHA-256.
@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Engine, Table, select
+from sqlalchemy import ColumnElement, Engine, select
 
 from datastorage.checkpoints import Seals, from_columns
 from datastorage.clock import Clock
@@ -22,6 +22,7 @@ from datastorage.events import refused
 from datastorage.query import read_span
 from datastorage.reading_back import events_by_chain, keep_months, patient, streamed
 from datastorage.removals import removal_of, stretches_of
+from datastorage.standing import TOLD_IN, standing_holds
 from models.audit_chain import content_text
 from models.audit_request import InvalidEvent
 from models.audit_values import canonical_json, format_microseconds
@@ -68,6 +69,7 @@ class Export:
             "until": until and format_microseconds(until),
             "taken_at": format_microseconds(now),
             "lines": count + len(lines),
+            "holds": True,  # those that stand are in it
             "sha256": digest.hexdigest(),
             "key_id": self.seals.key.key_id if self.seals.key else None,
         }
@@ -79,15 +81,19 @@ class Export:
         with reading(self.engine).begin() as connection:
             patient(connection)
             keep_months(connection)
-            # Before the events, so that whoever follows the chains knows what is gone.
+            # Both before the events, so that whoever follows the chains knows what is held and what is gone.
+            for held, terms in standing_holds(connection, *_within(TOLD_IN, since, until)):
+                yield canonical_json({"hold": {"correlation_id": held, **terms.document()}}).encode()
             for stub in connection.execute(select(audit_removals).order_by(audit_removals.c.number)).mappings().all():
                 yield canonical_json({"removal": removal_of(dict(stub)).document()}).encode()
                 for stretch in stretches_of(connection, stub["number"]):
                     yield canonical_json({"gone": stretch.document()}).encode()
-            for row in events_by_chain(connection, *_within(audit_events, since, until)):
+            for row in events_by_chain(connection, *_within(audit_events.c.correlation_id, since, until)):
                 yield event_line(row)
             ends = select(audit_chains.c.correlation_id, audit_chains.c.position, audit_chains.c.hash)
-            ends = ends.where(*_within(audit_chains, since, until)).order_by(audit_chains.c.correlation_id)
+            ends = ends.where(*_within(audit_chains.c.correlation_id, since, until)).order_by(
+                audit_chains.c.correlation_id
+            )
             for name, position, value in streamed(connection, ends):
                 yield canonical_json({"end": [name, position, bytes(value).hex()]}).encode()
             checkpoints = select(audit_checkpoints).order_by(audit_checkpoints.c.number)
@@ -129,13 +135,13 @@ def _content(row: dict[str, Any]) -> str:
     return canonical_json({**shown, "correlation_id": str(row["correlation_id"])})
 
 
-def _within(chained: Table, since: datetime | None, until: datetime | None) -> list[Any]:
+def _within(chain: ColumnElement[str], since: datetime | None, until: datetime | None) -> list[Any]:
     if since is None and until is None:
         return []
     other = audit_events.alias()
-    found = select(1).where(other.c.correlation_id == chained.c.correlation_id)
+    found = select(1).where(other.c.correlation_id == chain)
     if since is not None:
         found = found.where(other.c.recorded_at >= since)
     if until is not None:
         found = found.where(other.c.recorded_at <= until)
-    return [found.correlate(chained).exists()]
+    return [found.correlate_except(other).exists()]

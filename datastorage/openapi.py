@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from datastorage.callers import Right
 from datastorage.openapi_schemas import STORABLE, object_of, ref, schemas
 from datastorage.problems import MEDIA_TYPE
 from datastorage.query import AGO, DEFAULT_LIMIT, FILTERS, LARGEST_LIMIT, ORDERS
@@ -14,6 +15,7 @@ from models.audit_fields import BATCH_SIZE, LARGEST_INTEGER
 
 _AUDIT = "/api/v1/audit"
 _EVENTS = f"{_AUDIT}/events"
+_TOKENS = f"A token has one or more rights, and an operation names the one that it needs: {', '.join(Right)}."
 _MOMENT = "An RFC 3339 date-time, YYYY-MM-DD (its first instant, UTC), or how long ago, such as 24h or 7d. Inclusive."
 _DIGEST = {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}
 _FILTER = {"type": "string", "minLength": 1, "pattern": STORABLE}
@@ -51,7 +53,7 @@ def document() -> dict[str, Any]:
         },
         "components": {
             "schemas": schemas(),
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": _TOKENS}},
         },
     }
 
@@ -62,13 +64,13 @@ def _write_one() -> dict[str, Any]:
         "200": _json("Stored before with the same content; nothing was written.", ref("EventAnswer")),
         **_problems(400, 409, 413, 500, 503),
     }
-    return _operation("writeEvent", "Store one event.", answers) | {"requestBody": _body(ref("AuditEventRequest"))}
+    return _operation("writeEvent", "Store one event.", answers, Right.WRITE) | {"requestBody": _body(ref("AuditEventRequest"))}
 
 
 def _write_batch() -> dict[str, Any]:
     batch = {"type": "array", "items": ref("AuditEventRequest"), "minItems": 1, "maxItems": BATCH_SIZE}
     answers = {"201": _json("All are stored.", ref("BatchAnswer")), **_problems(400, 409, 413, 500, 503)}
-    return _operation("writeEvents", "Store all events of an array, or none.", answers) | {"requestBody": _body(batch)}
+    return _operation("writeEvents", "Store all events of an array, or none.", answers, Right.WRITE) | {"requestBody": _body(batch)}
 
 
 def _find() -> dict[str, Any]:
@@ -76,7 +78,7 @@ def _find() -> dict[str, Any]:
         "200": _json("One page; newest first, unless asked otherwise.", ref("EventPage")),
         **_problems(400, 500, 503),
     }
-    return _operation("findEvents", "Find events.", answers) | {"parameters": _parameters()}
+    return _operation("findEvents", "Find events.", answers, Right.READ) | {"parameters": _parameters()}
 
 
 def _verify() -> dict[str, Any]:
@@ -91,7 +93,7 @@ def _verify() -> dict[str, Any]:
     about = "A checkpoint seen before, which must still be there."
     body = {"type": "object", "properties": {"correlation_id": chain, "checkpoint": {**known, "description": about}}}
     answers = {"200": _json("What was found.", ref("Verification")), **_problems(400, 413, 500, 503)}
-    operation = _operation("verifyChain", "Compare what is stored with its hashes and signatures.", answers)
+    operation = _operation("verifyChain", "Compare what is stored with its hashes and signatures.", answers, Right.READ)
     return operation | {"requestBody": {**_body(body), "required": False}}
 
 
@@ -101,7 +103,7 @@ def _checkpoint() -> dict[str, Any]:
         "200": _json("Nothing was stored since this one.", ref("Checkpoint")),
         **_problems(409, 500, 503),
     }
-    return _operation("takeCheckpoint", "Sign the ends of all chains.", answers)
+    return _operation("takeCheckpoint", "Sign the ends of all chains.", answers, Right.READ)
 
 
 def _export() -> dict[str, Any]:
@@ -110,7 +112,7 @@ def _export() -> dict[str, Any]:
     moments = [_parameter(name, _SPAN, _MOMENT) for name in ("since", "until")]
     summary = "Export whole chains, each with an event stored in the span."
     answers = {"200": lines, **_problems(400, 500, 503)}
-    return _operation("export", summary, answers) | {"parameters": moments}
+    return _operation("export", summary, answers, Right.READ) | {"parameters": moments}
 
 
 def _hold() -> dict[str, Any]:
@@ -120,17 +122,17 @@ def _hold() -> dict[str, Any]:
         **_problems(400, 409, 413, 500, 503),
     }
     summary = "Set a legal hold: what is on hold is not removed by retention."
-    return _operation("setHold", summary, answers) | {"requestBody": _body(ref("HoldAsk"))}
+    return _operation("setHold", summary, answers, Right.HOLD) | {"requestBody": _body(ref("HoldAsk"))}
 
 
 def _lift() -> dict[str, Any]:
     answers = {"200": _json("Lifted; this is what it was.", ref("Hold")), **_problems(400, 404, 413, 500, 503)}
-    return _operation("liftHold", "Lift a legal hold.", answers) | {"requestBody": _body(ref("HoldAsk"))}
+    return _operation("liftHold", "Lift a legal hold.", answers, Right.HOLD) | {"requestBody": _body(ref("HoldAsk"))}
 
 
 def _holds() -> dict[str, Any]:
     holds = _json("All of them.", object_of(holds={"type": "array", "items": ref("Hold")}))
-    return _operation("listHolds", "List the legal holds.", {"200": holds, **_problems(500, 503)})
+    return _operation("listHolds", "List the legal holds.", {"200": holds, **_problems(500, 503)}, Right.READ)
 
 
 def _parameters() -> list[dict[str, Any]]:
@@ -157,10 +159,10 @@ def _health(name: str, summary: str, words: list[str]) -> dict[str, Any]:
     return _operation(name, summary, answers | {"503": _json(words[1].capitalize() + ".", ref("Health"))})
 
 
-def _operation(name: str, summary: str, answers: dict[str, Any]) -> dict[str, Any]:
+def _operation(name: str, summary: str, answers: dict[str, Any], right: Right | None = None) -> dict[str, Any]:
     operation = {"operationId": name, "summary": summary, "responses": answers}
-    # Where the service runs without tokens, none is asked for.
-    return operation | {"security": [{"bearer": []}, {}]} if "401" in answers else operation
+    # The right stands where OpenAPI names roles. Where the service runs without tokens, none is asked for.
+    return operation | {"security": [{"bearer": [right.value]}, {}]} if right else operation
 
 
 def _metrics() -> dict[str, Any]:

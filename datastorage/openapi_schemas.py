@@ -7,6 +7,7 @@ from typing import Any
 from datastorage.problems import TITLES, TYPE_BASE
 from models.audit_fields import FIELD, FIELDS, LARGEST_INTEGER, Field, Kind
 from models.audit_hold import REASON_LENGTH, REQUESTER_LENGTH
+from models.audit_upkeep import OWN_TYPES
 from models.audit_values import UUID_FORM
 from models.audit_verify import FaultKind
 
@@ -189,6 +190,8 @@ def _property(field: Field, *, stored: bool = False) -> dict[str, Any]:
         schema["enum"] = list(field.allowed)
     elif field.longest:
         schema |= {"minLength": field.shortest, "maxLength": field.longest, "pattern": STORABLE}
+    if field.name == "event_type" and not stored:
+        schema["not"] = {"enum": sorted(OWN_TYPES)}  # what the service alone writes
     if field.default is not None and not stored:
         schema["description"] += f" Default: {field.default}."
     return schema

@@ -70,7 +70,7 @@ def _from_sqlite(row: dict[str, Any]) -> dict[str, Any]:
     for name in _IDS:
         row[name] = _uuid(row[name])
     for name in _INSTANTS:
-        row[name] = _instant(row[name])
+        row[name] = instant_of(row[name])
     if not isinstance(row["recorded_at"], datetime):
         row["recorded_at"] = _NEVER
     for name in ("chain_position", "sequence"):
@@ -88,7 +88,8 @@ def _uuid(value: Any) -> Any:
         return value
 
 
-def _instant(value: Any) -> Any:
+def instant_of(value: Any) -> Any:
+    """Read an instant as SQLite has it; what is none stays as it is."""
     try:
         return datetime.fromisoformat(value).replace(tzinfo=UTC)
     except (ValueError, TypeError):

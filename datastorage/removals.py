@@ -87,6 +87,14 @@ class Gone:
         wanted = select(*_COLUMNS).where(there.correlation_id.in_(correlation_ids), there.number.in_(self.numbers))
         return find_among([_stretch(row) for row in self._connection.execute(wanted)])
 
+    def behind(self, correlation_id: str, position: int) -> bool:
+        """Say whether something of a chain was removed behind a position."""
+        there = audit_removed.c
+        wanted = select(1).where(
+            there.correlation_id == correlation_id, there.first_position > position, there.number.in_(self.numbers)
+        )
+        return bool(self.numbers) and self._connection.execute(wanted.limit(1)).first() is not None
+
     def covers(self, correlation_id: ColumnElement[Any], position: ColumnElement[Any]) -> ColumnElement[bool]:
         """Return the condition that a row of `audit_removed` has a place of a chain."""
         there = audit_removed.c

@@ -1,7 +1,8 @@
 """Callers from a file of tokens, which is read again as it changes: a token is given and taken without a restart.
 
-A line is `NAME RIGHTS TOKEN`, RIGHTS being read, write or read,write. Only hashes of tokens are kept. A new file that
-is wrong changes nothing: the tokens of the last good one hold, which the log and a metric say.
+A line is `NAME RIGHTS TOKEN`, RIGHTS being one or more of read, write and hold, with commas between. Only hashes of
+tokens are kept. A new file that is wrong changes nothing: the tokens of the last good one hold, which the log and a
+metric say.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from models.errors import Misconfigured
 BEARER_TOKEN = r"[A-Za-z0-9._~+/-]+=*"
 """What may stand behind `Bearer` (RFC 6750, 2.1)."""
 
+_RIGHTS = f"RIGHTS being one or more of {', '.join(Right)}, with commas between"
 _SHORTEST = 20  # characters; a token is guessed, not chosen
 _LOOK_EVERY = 1.0  # seconds
 
@@ -115,7 +117,7 @@ def parse_tokens(path: str, content: bytes) -> Mapping[bytes, Caller]:
         words = line.split()
         rights = frozenset(words[1].split(",")) if len(words) == 3 else frozenset[str]()
         if not rights or not rights <= set(Right):
-            raise Misconfigured(f"{name}, line {number}: allowed is NAME read|write|read,write TOKEN")
+            raise Misconfigured(f"{name}, line {number}: allowed is NAME RIGHTS TOKEN, {_RIGHTS}")
         key = digest(words[2])
         if len(words[2]) < _SHORTEST or not re.fullmatch(BEARER_TOKEN, words[2]) or key in callers:
             raise Misconfigured(

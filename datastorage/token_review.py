@@ -1,7 +1,8 @@
 """Callers whose tokens the Kubernetes API server knows: TokenReview says who it is, SubjectAccessReview what he may do.
 
-The right is one over a resource that exists in rules only: `auditevents` of kubernaut.ai, `create` to write and `get`
-to read, in one namespace. What was allowed is remembered for seconds, by a hash of the token; a refusal never is.
+The right is one over a resource that exists in rules only: `auditevents` of kubernaut.ai, `create` to write, `get` to
+read and `hold` to set and lift legal holds, in one namespace. What was allowed is remembered for seconds, by a hash of
+the token; a refusal never is.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from datastorage.callers import Reason, Refused, Right, digest, forbidden, unkno
 from datastorage.settings import KubernetesSettings
 
 GROUP, RESOURCE = "kubernaut.ai", "auditevents"
-VERBS = {Right.WRITE: "create", Right.READ: "get"}
+VERBS = {Right.WRITE: "create", Right.READ: "get", Right.HOLD: "hold"}
+"""The last is a verb of our own: whoever has all of the common verbs over everything of a group has it not."""
 MOST = 1000
 """Callers and rights that are remembered at once; the oldest goes first."""
 

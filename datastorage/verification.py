@@ -1,4 +1,4 @@
-"""Verifying what is stored: chains against themselves, against their recorded ends, and against signed checkpoints.
+"""Verifying what is stored: chains against themselves, their recorded ends, signed checkpoints, and legal holds.
 
 One snapshot, a few rows at a time, whatever the size of the database. Faults come as they are found; None stands for
 "still at it", so that whoever waits for an answer hears something.
@@ -21,8 +21,10 @@ from datastorage.identity import Identities, check_count
 from datastorage.keys import PublicKeys
 from datastorage.reading_back import events_by_chain, keep_months, patient, place_of, streamed
 from datastorage.removals import Gone, check_removals
+from datastorage.standing import holds_without_event, standing
 from models.audit_chain import Head, content_hash, content_text
 from models.audit_checkpoint import Checkpoint
+from models.audit_held import HoldWalk
 from models.audit_removal import Removal
 from models.audit_verify import ChainWalk, CheckpointWalk, Fault, FaultKind, Named, Placed, compare_end
 from models.tables import audit_chains, audit_checkpoint_heads, audit_checkpoints, audit_events, audit_removed
@@ -85,6 +87,7 @@ class Verification:
         gone = Gone(connection, [removal.number for removal in report.removals])
         yield from _chains(connection, correlation_id, report, gone)
         yield from _lost_chains(connection, correlation_id, gone)
+        yield from holds_without_event(connection, correlation_id)
         yield from self._checkpoints(connection, correlation_id, report, gone)
         if correlation_id is None:
             yield from _totals(connection, report)
@@ -115,15 +118,18 @@ def _chains(connection: Connection, correlation_id: str | None, report: Report, 
     walk = ChainWalk(lambda name, end: report.ends.append((name, end)), gone.find)
     conditions = () if correlation_id is None else (audit_events.c.correlation_id == correlation_id,)
     identities = Identities(connection)
+    holds = HoldWalk(lambda held: standing(connection, held), gone.behind)
     for row in events_by_chain(connection, *conditions):
         event = placed(row)
         faults = list(walk.follow(event))
         yield from faults or identities.add(event)
+        yield from holds.follow(event, row, doubted=bool(faults))
         if len(report.ends) >= _ENDS_AT_ONCE:
             yield from _compare_ends(connection, report.ends, gone)
         if walk.events % _SIGN_OF_LIFE == 0:
             yield None
     walk.finish()
+    yield from holds.finish()
     yield from identities.finish()
     yield from _compare_ends(connection, report.ends, gone)
     report.chains, report.events = walk.chains, walk.events

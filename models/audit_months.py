@@ -53,12 +53,12 @@ class Keep:
 
     def is_over(self, month: Month, now: datetime) -> bool:
         """Say whether the whole of a month is older."""
-        if not self:
-            return False
-        if self.years:
-            # The last instant of the month counts, so that 29 February needs no care.
-            return month.after(12 * self.years).end <= now
-        return month.end + timedelta(days=self.days) <= now
+        return bool(self) and self.end_of(month) <= now
+
+    def end_of(self, month: Month) -> datetime:
+        """Return until when a month is kept, where it is not for ever."""
+        # The last instant of the month counts, so that 29 February needs no care.
+        return month.after(12 * self.years).end if self.years else month.end + timedelta(days=self.days)
 
 
 FOR_EVER = Keep()

@@ -26,6 +26,10 @@ class UpkeepType(StrEnum):
     MONTH_REMOVED = "audit.month_removed"
 
 
+OWN_TYPES = frozenset(kind.value for kind in UpkeepType)
+"""What the service alone writes."""
+
+
 def upkeep_record(
     kind: UpkeepType,
     at: datetime,

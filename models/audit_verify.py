@@ -32,6 +32,7 @@ class FaultKind(StrEnum):
     END = "end"
     CHECKPOINT = "checkpoint"
     REMOVAL = "removal"
+    HOLD = "hold"
     EXPORT = "export"
 
 

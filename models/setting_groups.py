@@ -111,7 +111,7 @@ class AuditSettings:
     read_token_file: str = _key(
         "",
         TextKind("a path, or empty"),
-        "Holds the token that `wfe` reads the audit with; empty: that of audit.token_file.",
+        "Holds the token that `wfe` reads the audit with, and sets and lifts holds; empty: that of audit.token_file.",
     )
     ca_file: str = _key(
         "",

@@ -170,7 +170,7 @@ def _summary(running: Stack) -> str:
     rows = [
         ("kubeconfig", f"export KUBECONFIG={running.kubeconfig}"),
         ("redis", running.redis_url),
-        ("datastorage", f"{running.datastorage_url}  (token to read with in {running.places.read_token})"),
+        ("datastorage", f"{running.datastorage_url}  (token to read and hold with in {running.places.read_token})"),
         ("flower", f"{running.flower_url}  (user {FLOWER_USER}, password in {running.places.flower_password})"),
         *(("metrics", f"{url}  ({part})") for part, url in running.metrics_urls.items()),
         *([("registry", f"{running.registry}  (holds the bundles of docs/samples)")] if running.registry else []),

@@ -63,7 +63,7 @@ class Places:
 
     @property
     def read_token(self) -> Path:
-        """What `wfe` reads the audit with."""
+        """What `wfe` reads the audit, and sets and lifts holds, with."""
         return self.root / "audit-read-token"
 
     @property

@@ -217,6 +217,9 @@ def test_a_status_given_at_creation_is_not_taken(kubectl: Kubectl) -> None:
         ("get", "secrets", "kubernaut-workflows", False),
         ("update", "leases.coordination.k8s.io/workflowexecution-watcher", "kubernaut-system", True),
         ("update", "leases.coordination.k8s.io/another", "kubernaut-system", False),
+        ("create", "auditevents.kubernaut.ai", "kubernaut-system", True),
+        ("get", "auditevents.kubernaut.ai", "kubernaut-system", False),
+        ("hold", "auditevents.kubernaut.ai", "kubernaut-system", False),
     ],
 )
 def test_rights(kubectl: Kubectl, verb: str, resource: str, namespace: str, allowed: bool) -> None:

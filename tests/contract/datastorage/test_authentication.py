@@ -1,4 +1,4 @@
-"""Tokens: who may write, who may read, and that nobody gets past them."""
+"""Tokens: who may write, read and hold, and that nobody gets past them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from datastorage.token_file import TokenFile
 from models.tables import audit_events
 from tests.contract.datastorage.conftest import Event, Service
 
-WRITER, READER, BOTH = "w" * 20, "r" * 20, "b" * 20
+WRITER, READER, HOLDER, BOTH, ALL = "w" * 20, "r" * 20, "h" * 20, "b" * 20, "a" * 20
 AUDIT = "/api/v1/audit"
-WRITING = [("POST", "/events"), ("POST", "/events/batch"), ("POST", "/holds"), ("POST", "/holds/lift")]
+WRITING = [("POST", "/events"), ("POST", "/events/batch")]
+HOLDING = [("POST", "/holds"), ("POST", "/holds/lift")]
 READING = [
     ("GET", "/holds"),
     ("GET", "/events"),
@@ -32,7 +33,8 @@ READING = [
 def asking(engine: Engine, service: Service, tmp_path: Path) -> Iterator[Service]:
     """Run a service that asks for tokens."""
     (tmp_path / "tokens").write_text(
-        f"# who may what\n\nexecutor write {WRITER}\nauditor read {READER}\nwfe read,write {BOTH}\n"
+        f"# who may what\n\nexecutor write {WRITER}\nauditor read {READER}\nlegal hold {HOLDER}\n"
+        f"both read,write {BOTH}\nwfe read,write,hold {ALL}\n"
     )
     with Service(engine, service.seals, TokenFile(str(tmp_path / "tokens"))) as running:
         yield running
@@ -53,10 +55,13 @@ def test_each_operation_of_the_audit_is_guarded() -> None:
     """A new route must be put on one of the lists."""
     audit = {path: operations for path, operations in document()["paths"].items() if path.startswith(AUDIT)}
     served = {(method.upper(), path.removeprefix(AUDIT)) for path, operations in audit.items() for method in operations}
-    assert served == {*WRITING, *READING}
+    assert served == {*WRITING, *READING, *HOLDING}
+    for method, path in served:
+        right = "write" if (method, path) in WRITING else "hold" if (method, path) in HOLDING else "read"
+        assert audit[AUDIT + path][method.lower()]["security"] == [{"bearer": [right]}, {}]
 
 
-@pytest.mark.parametrize(("method", "path"), [*WRITING, *READING])
+@pytest.mark.parametrize(("method", "path"), [*WRITING, *READING, *HOLDING])
 @pytest.mark.parametrize(
     "headers",
     [
@@ -65,7 +70,7 @@ def test_each_operation_of_the_audit_is_guarded() -> None:
         {"Authorization": "Bearer"},
         {"Authorization": WRITER},
         {"Authorization": f"Basic {BOTH}"},
-        as_(BOTH[:-1]),
+        as_(ALL[:-1]),
         as_(f"{BOTH} {BOTH}"),
     ],
 )
@@ -80,19 +85,24 @@ def test_without_a_known_token_nothing_is_done(
         assert connection.execute(select(func.count()).select_from(audit_events)).scalar_one() == 0
 
 
-@pytest.mark.parametrize(("method", "path"), [*WRITING, *READING])
-def test_writing_and_reading_are_separate_rights(guarded: httpx.Client, event: Event, method: str, path: str) -> None:
+@pytest.mark.parametrize(("method", "path"), [*WRITING, *READING, *HOLDING])
+def test_writing_reading_and_holding_are_separate_rights(
+    guarded: httpx.Client, event: Event, method: str, path: str
+) -> None:
     guarded.post(f"{AUDIT}/events", json=event(99), headers=as_(BOTH)).raise_for_status()
     hold = {"correlation_id": "rr-1", "reason": "why"}
     asks = {"/holds": hold, "/holds/lift": hold}
     body = {"/events": event(1), "/events/batch": [event(1)], **asks}.get(path, {})
     content = body if method == "POST" else None
-    right, wrong = (WRITER, READER) if (method, path) in WRITING else (READER, WRITER)
-    refused = guarded.request(method, AUDIT + path, headers=as_(wrong), json=content)
-    assert (refused.status_code, refused.json()["type"]) == (403, "https://kubernaut.ai/problems/forbidden")
-    for token in (right, BOTH):
+    lists = {WRITER: WRITING, READER: READING, HOLDER: HOLDING}
+    wrong = {token for token, operations in lists.items() if (method, path) not in operations}
+    may = {*lists, BOTH, ALL} - wrong - ({BOTH} if (method, path) in HOLDING else set())
+    for token in {*lists, BOTH, ALL} - may:
+        refused = guarded.request(method, AUDIT + path, headers=as_(token), json=content)
+        assert (refused.status_code, refused.json()["type"]) == (403, "https://kubernaut.ai/problems/forbidden")
+    for token in sorted(may):
         if path == "/holds/lift":
-            guarded.post(f"{AUDIT}/holds", headers=as_(right), json=hold).raise_for_status()
+            guarded.post(f"{AUDIT}/holds", headers=as_(HOLDER), json=hold).raise_for_status()
         assert guarded.request(method, AUDIT + path, headers=as_(token), json=content).is_success
 
 
@@ -168,7 +178,7 @@ def test_each_refusal_is_counted_by_its_reason_and_no_token_is_shown(
         (None, "unknown"),
         ("executor", "forbidden"),
         ("auditor", "forbidden"),
-        ("wfe", None),
+        ("both", None),
     ]
     shown = guarded.get("/metrics").text + guarded.get("/openapi.json").text
     shown += "".join(answer.text + str(answer.headers) for answer in answers)
@@ -187,7 +197,6 @@ def test_refusals_are_declared() -> None:
                 assert {"401", "403", "503"} <= set(answers)
                 assert "WWW-Authenticate" in answers["401"]["headers"]
                 assert "Retry-After" in answers["503"]["headers"]
-                assert operation["security"] == [{"bearer": []}, {}]
             else:
                 assert "401" not in answers
 
@@ -195,7 +204,7 @@ def test_refusals_are_declared() -> None:
 def test_a_hold_is_signed_with_the_name_of_the_token(guarded: httpx.Client) -> None:
     """What the caller says of himself is kept beside it."""
     ask = {"correlation_id": "rr-1", "reason": "why", "requested_by": "alice"}
-    made = guarded.post(f"{AUDIT}/holds", json=ask, headers=as_(BOTH)).json()
+    made = guarded.post(f"{AUDIT}/holds", json=ask, headers=as_(ALL)).json()
     assert (made["set_by"], made["requested_by"]) == ("wfe", "alice")
     told = guarded.get(f"{AUDIT}/events", headers=as_(READER)).json()["data"]
     assert [(event["actor_type"], event["actor_id"]) for event in told] == [("user", "wfe")]
@@ -213,3 +222,11 @@ def test_no_host_makes_a_write_look_like_a_read(guarded: httpx.Client, engine: E
 def test_what_is_not_known_to_read_needs_the_right_to_write(guarded: httpx.Client) -> None:
     for method, status in (("GET", 404), ("POST", 403), ("PUT", 403), ("DELETE", 403)):
         assert guarded.request(method, f"{AUDIT}/new", headers=as_(READER)).status_code == status
+
+
+@pytest.mark.parametrize(("method", "path"), [("PUT", "/holds"), ("DELETE", "/holds/lift"), ("POST", "/holds/x/y")])
+def test_what_is_sent_below_holds_needs_the_right_to_hold(guarded: httpx.Client, method: str, path: str) -> None:
+    for token in (WRITER, READER, BOTH):
+        assert guarded.request(method, AUDIT + path, headers=as_(token)).status_code == 403
+    assert guarded.request(method, AUDIT + path, headers=as_(HOLDER)).status_code in (404, 405)
+    assert guarded.post(f"{AUDIT}/holdsx", headers=as_(HOLDER)).status_code == 403

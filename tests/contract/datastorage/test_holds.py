@@ -99,3 +99,17 @@ def test_many_at_once_set_it_once(service: Service, client: httpx.Client, engine
         thread.join()
     assert sorted(statuses) == [200, 200, 200, 201]
     assert len(told(engine, "rr-1")) == 1
+
+
+@pytest.mark.parametrize("kind", ["audit.hold_set", "audit.hold_lifted", "audit.month_removed"])
+def test_what_tells_of_holds_and_months_is_written_by_the_service_alone(
+    client: httpx.Client, event: Event, kind: str
+) -> None:
+    """Whoever stores events could make it look as if a hold had been lifted."""
+    for route, body in (
+        ("/events", event(1, event_type=kind)),
+        ("/events/batch", [event(1), event(2, event_type=kind)]),
+    ):
+        answer = client.post(route, json=body)
+        assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (400, ["event_type"])
+    assert client.get("/events").json()["data"] == []

@@ -34,7 +34,7 @@ from models.audit_months import FOR_EVER, Keep, Month
 from models.audit_removal import StretchDigest
 from models.audit_request import read_event
 from models.errors import Misconfigured
-from models.tables import audit_events, audit_removals, audit_removed
+from models.tables import audit_events, audit_holds, audit_removals, audit_removed
 from tests.contract.datastorage.conftest import NOW, Event, Service, StoppedClock
 from tests.contract.datastorage.test_tampering import Told, exported, offline, told, verified
 
@@ -191,6 +191,82 @@ def test_a_month_with_something_on_hold_stays_whole(
     assert not {"old", "tail"} - {"tail"} & stored(engine).keys()
     assert verified(past)["faults"] == []
     assert offline(exported(past, tmp_path / "export"), keys)[0] == set()
+
+
+@pytest.mark.parametrize(("held", "stay"), [("tail", ["2025-11", "2025-12"]), ("old", ["2025-11"]), (EVERYTHING, None)])
+def test_what_is_on_hold_stays_when_its_row_is_taken_away(
+    past: httpx.Client,
+    service: Service,
+    engine: Engine,
+    retain: Retain,
+    caplog: pytest.LogCaptureFixture,
+    held: str,
+    stay: list[str] | None,
+) -> None:
+    """The chain tells of the hold: a removal would cover up that somebody ended it past the service."""
+    ask = {"correlation_id": held or None, "everything": not held, "reason": "matter 12"}
+    past.post("/holds", json=ask).raise_for_status()
+    with engine.begin() as connection:
+        connection.execute(delete(audit_holds))
+    stay = ["2025-11", "2025-12"] if stay is None else stay
+    assert counted(retain(), "audit_months_refused_total") == len(stay)
+    assert months(engine) == [month for month in ("2025-11", "2025-12") if month not in stay]
+    told_of = [vars(record)["fields"] for record in caplog.records if record.levelname == "ERROR"]
+    assert [fields["month"] for fields in told_of] == stay
+    assert all("was set here and not lifted, and does not stand any more" in fields["reason"] for fields in told_of)
+    assert {kind for kind, _, _ in told(verified(past))} == {"hold"}
+    # The way out is audited, too.
+    for route in ("/holds", "/holds/lift"):
+        assert past.post(route, json=ask).is_success
+    retain()
+    assert set(months(engine)) == {"2025-11", "2025-12"}
+    assert verified(past)["faults"] == []
+
+
+def test_a_hold_whose_lifting_was_removed_is_not_told(
+    past: httpx.Client, service: Service, engine: Engine, keys: PublicKeys, retain: Retain, tmp_path: Path
+) -> None:
+    """It was set in November, which another hold keeps, and lifted in December, which goes."""
+    ask = HoldAsk("short", "matter 11", None)
+    Holds(engine, At(instant=datetime(2025, 11, 5, tzinfo=UTC))).set(ask, "counsel")
+    Holds(engine, At(instant=datetime(2025, 12, 5, tzinfo=UTC))).lift(ask, "counsel")
+    past.post("/holds", json={"correlation_id": "old", "reason": "matter 12"}).raise_for_status()
+    retain()
+    assert months(engine) == ["2025-12"]
+    assert stored(engine)["short"] == [1], "what set it is there, what lifted it is gone"
+    assert verified(past)["faults"] == []
+    assert verified(past, correlation_id="short")["faults"] == []
+    assert offline(exported(past, tmp_path / "export"), keys)[0] == set()
+    past.post("/holds/lift", json={"correlation_id": "old", "reason": "closed"}).raise_for_status()
+    retain()
+    assert months(engine) == ["2025-12", "2025-11"]
+    assert verified(past)["faults"] == []
+
+
+def test_what_became_of_each_month_is_said_and_a_dry_run_changes_nothing(
+    past: httpx.Client, service: Service, engine: Engine
+) -> None:
+    def outcomes(*, dry: bool) -> list[str]:
+        metrics = Metrics(CollectorRegistry())
+        found = Retention(engine, service.seals, StoppedClock(), metrics, KEEP).months(dry=dry)
+        return [str(outcome) for outcome in found if not outcome.detail.startswith("there is nothing")]
+
+    past.post("/holds", json={"correlation_id": "gap", "reason": "matter 12"}).raise_for_status()
+    held = "2025-12: held: on legal hold: gap"
+    ends = {"2026-01": "2026-03-03", "2026-02": "2026-03-31", "2026-03": "2026-05-01"}
+    kept = [f"{month}: kept: until {end}" for month, end in ends.items()]
+    before = dump(engine)
+    assert outcomes(dry=True) == ["2025-11: would be removed: 6 events of 3 chains", held, *kept]
+    assert dump(engine) == before
+    with engine.connect() as connection:
+        assert not divided(connection) or NOVEMBER in months_of(connection)
+    assert outcomes(dry=False) == ["2025-11: removed: 6 events of 3 chains, stub 1", held, *kept]
+    assert outcomes(dry=False) == [held, *kept]
+    past.post("/holds/lift", json={"correlation_id": "gap", "reason": "closed"}).raise_for_status()
+    with engine.begin() as connection:
+        connection.execute(update(audit_events).where(_at("tail", 2)).values(event_outcome="failure"))
+    refused = f"2025-12: refused: tail event 2 ({UUID(int=9)}) is not as it was written"
+    assert outcomes(dry=True) == outcomes(dry=False) == [refused, *kept]
 
 
 def test_a_later_month_goes_before_an_earlier_one(

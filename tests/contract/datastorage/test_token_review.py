@@ -116,8 +116,21 @@ def test_writing_and_reading_are_rights_of_the_cluster(reviews: TokenReviews, wo
     assert refusal(reviews, world.writer, Right.READ) is Reason.FORBIDDEN
     assert reviews.admit(world.reader, Right.READ) == f"system:serviceaccount:{SYSTEM}:{READER}"
     assert refusal(reviews, world.reader, Right.WRITE) is Reason.FORBIDDEN
+    for token in (world.writer, world.reader):
+        assert refusal(reviews, token, Right.HOLD) is Reason.FORBIDDEN
     for right in Right:
         assert refusal(reviews, world.stranger, right) is Reason.FORBIDDEN
+
+
+def test_holding_is_a_right_that_is_given_by_a_role_of_its_own(reviews: TokenReviews, world: World) -> None:
+    world.kubectl("create", "serviceaccount", "counsel", "-n", SYSTEM)
+    role = ("--role=kubernaut-audit-holder", f"--serviceaccount={SYSTEM}:counsel")
+    world.kubectl("create", "rolebinding", "counsel", "-n", SYSTEM, *role)
+    token = world.token("counsel")
+    until(lambda: _admitted(reviews, token, Right.HOLD), 30, "the binding is in force")
+    assert reviews.admit(token, Right.HOLD) == f"system:serviceaccount:{SYSTEM}:counsel"
+    assert reviews.admit(token, Right.READ) == f"system:serviceaccount:{SYSTEM}:counsel", "who holds sees what is held"
+    assert refusal(reviews, token, Right.WRITE) is Reason.FORBIDDEN
 
 
 def test_a_token_for_somebody_else_is_not_for_us(reviews: TokenReviews, world: World) -> None:

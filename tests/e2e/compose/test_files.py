@@ -105,6 +105,7 @@ def test_tokens_and_key_are_made_once_and_a_removed_one_is_replaced(place: Path)
     callers = TokenFile(str(made / "audit_tokens"))
     assert (callers.admit(write, Right.WRITE), callers.admit(read, Right.READ)) == ("executor", "wfe")
     assert callers.remembered(write, Right.READ) is callers.remembered(read, Right.WRITE) is None
+    assert (callers.remembered(write, Right.HOLD), callers.remembered(read, Right.HOLD)) == (None, "wfe")
     first = read_signing_key("key", str(made / "audit_key"))
     before = {file.name: file.read_text() for file in made.iterdir()}
     done = prepare(place, kubeconfig())

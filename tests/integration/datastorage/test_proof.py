@@ -112,7 +112,9 @@ def test_an_export_is_verified_with_the_public_key_alone(wfe: Wfe, key: Path, tm
 def test_the_executor_and_wfe_send_their_token(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The right token is stored with, another is tried again later, and a new one in the file needs no restart."""
     start("migrate").wait()
-    (tmp_path / "tokens").write_text(f"executor write {'w' * 20}\nauditor read {'r' * 20}\n")
+    (tmp_path / "tokens").write_text(
+        f"executor write {'w' * 20}\nauditor read {'r' * 20}\ncounsel read,hold {'h' * 20}\n"
+    )
     url = start("serve", "--port", "0", server_token_file=str(tmp_path / "tokens")).url
     mine = tmp_path / "token"
     client = AuditClient(url, timedelta(seconds=30), str(mine))
@@ -134,14 +136,16 @@ def test_the_executor_and_wfe_send_their_token(start: Start, tmp_path: Path, mon
     monkeypatch.setenv("WFE_AUDIT_TOKEN_FILE", str(tmp_path / "auditor"))
     told = subprocess.run(wfe, capture_output=True, text=True, timeout=60, check=True)
     assert told.stdout.startswith("OK: 1 events in 1 chains")
-    # Setting a hold is writing, listing them is reading.
+    # A hold is set with a right of its own: neither who writes nor who reads has it.
     hold = [*wfe[:2], "hold", "set", "rr-1", "--reason", "matter 12"]
-    refused = subprocess.run(hold, capture_output=True, text=True, timeout=60, check=False)
-    assert (refused.returncode, "403" in refused.stderr) == (1, True)
-    monkeypatch.setenv("WFE_AUDIT_READ_TOKEN_FILE", str(tmp_path / "auditor"))
-    monkeypatch.setenv("WFE_AUDIT_TOKEN_FILE", str(mine))
+    for token in ("auditor", "token"):
+        monkeypatch.setenv("WFE_AUDIT_TOKEN_FILE", str(tmp_path / token))
+        refused = subprocess.run(hold, capture_output=True, text=True, timeout=60, check=False)
+        assert (refused.returncode, "does not have the right to hold" in refused.stderr) == (1, True)
+    (tmp_path / "counsel").write_text("h" * 20)
+    monkeypatch.setenv("WFE_AUDIT_READ_TOKEN_FILE", str(tmp_path / "counsel"))
     made = subprocess.run(hold, capture_output=True, text=True, timeout=60, check=True)
-    assert made.stdout.endswith(" by executor: matter 12\n")
+    assert made.stdout.endswith(" by counsel: matter 12\n")
     listed = subprocess.run([*wfe[:2], "hold", "list"], capture_output=True, text=True, timeout=60, check=True)
     assert "matter 12" in listed.stdout
 

@@ -41,7 +41,7 @@ def test_no_5xx_and_no_undeclared_answer(
     if kind == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres_server")
         database["url"] = server.create_database("drawn")
-    (tmp_path / "tokens").write_text(f"everybody read,write {TOKEN}\n")
+    (tmp_path / "tokens").write_text(f"everybody read,write,hold {TOKEN}\n")
     assert start("keygen", str(tmp_path / "key")).wait() == 0
     assert start("migrate", **database).wait() == 0
     settings = {"server_token_file": str(tmp_path / "tokens"), "checkpoint_key_file": str(tmp_path / "key")}

@@ -50,6 +50,24 @@ def test_in_its_own_namespaces_runs_the_lease_and_the_freeze() -> None:
     }
 
 
+def test_over_the_audit_the_executor_may_write_alone() -> None:
+    """Who holds and who reads is named by the operator: these roles are bound to nobody."""
+    roles = {role["metadata"]["name"]: role for role in documents() if role["kind"] == "Role"}
+    audit = {name: role["rules"] for name, role in roles.items() if name.startswith("kubernaut-audit-")}
+    assert all(len(rules) == 1 and rules[0]["resources"] == ["auditevents"] for rules in audit.values())
+    assert {name: rules[0]["verbs"] for name, rules in audit.items()} == {
+        "kubernaut-audit-writer": ["create"],
+        "kubernaut-audit-reader": ["get"],
+        "kubernaut-audit-holder": ["get", "hold"],
+    }
+    bound = {
+        binding["roleRef"]["name"]: [subject["name"] for subject in binding["subjects"]]
+        for binding in documents()
+        if binding["kind"].endswith("Binding") and binding["roleRef"]["name"] in audit
+    }
+    assert bound == {"kubernaut-audit-writer": ["kubernaut-executor"]}
+
+
 def test_no_wildcards() -> None:
     for document in documents():
         for rule in document.get("rules", []):

@@ -34,11 +34,12 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_names_rights_and_tokens(tmp_path: Path) -> None:
-    text = f"# comment\n\nexecutor write {TOKEN}\nwfe  read,write\t{TOKEN}2\n"
+    text = f"# comment\n\nexecutor write {TOKEN}\nwfe  read,write\t{TOKEN}2\nlegal read,hold {TOKEN}3\n"
     callers = parse_tokens("tokens", text.encode())
     assert {caller.name: caller.rights for caller in callers.values()} == {
         "executor": {Right.WRITE},
         "wfe": {Right.READ, Right.WRITE},
+        "legal": {Right.READ, Right.HOLD},
     }
     assert TOKEN.encode() not in b"".join(callers)
 
@@ -47,9 +48,10 @@ def test_names_rights_and_tokens(tmp_path: Path) -> None:
     ("text", "line"),
     [
         ("", "allowed is a file with at least one token"),
-        (f"executor {TOKEN}", "line 1: allowed is NAME read|write|read,write TOKEN"),
+        (f"executor {TOKEN}", "line 1: allowed is NAME RIGHTS TOKEN, RIGHTS being one or more of read, write, hold"),
         (f"executor write more {TOKEN}", "line 1: allowed is NAME"),
         (f"\nexecutor delete {TOKEN}", "line 2: allowed is NAME"),
+        (f"executor write,holds {TOKEN}", "line 1: allowed is NAME"),
         ("executor write short", "line 1: allowed is a token of its own of 20 characters or more"),
         (f"executor write {TOKEN}ä", "line 1: allowed is a token of its own of 20 characters or more from A-Z"),
         (f"a write {TOKEN}\nb read {TOKEN}", "line 2: allowed is a token of its own"),
@@ -61,6 +63,15 @@ def test_a_wrong_line_is_named_and_not_quoted(tmp_path: Path, text: str, line: s
         TokenFile(str(tmp_path / "tokens"))
     assert line in str(caught.value)
     assert TOKEN not in str(caught.value)
+
+
+def test_no_right_has_another_in_it(tmp_path: Path) -> None:
+    lines = [f"{right} {right} {TOKEN}{right}" for right in Right]
+    (tmp_path / "tokens").write_text("\n".join(lines))
+    tokens = TokenFile(str(tmp_path / "tokens"))
+    for holder in Right:
+        allowed = {right for right in Right if tokens.remembered(f"{TOKEN}{holder}", right)}
+        assert allowed == {holder}
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
