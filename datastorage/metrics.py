@@ -30,7 +30,9 @@ class Metrics:
         )
         self.refused = {reason: refused.labels(reason.value) for reason in Reason}
         self.months_removed = counter("audit_months_removed_total", "Months that retention removed.")
-        self.months_refused = counter("audit_months_refused_total", "Months kept because an event was changed or a hold taken away.")
+        self.months_refused = counter(
+            "audit_months_refused_total", "Months kept because an event was changed or a hold taken away."
+        )
         self.write_seconds = Histogram(
             "audit_write_duration_seconds",
             "One transaction of events.",
