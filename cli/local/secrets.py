@@ -13,15 +13,12 @@ _OURS_ALONE = 0o600
 
 
 def make_secrets(places: Places) -> None:
-    """Make what is missing: Flower's password, the two tokens of the audit, and the key that signs its checkpoints.
-
-    The rights that go with the tokens are written each time, so that a stack of an older release gets today's.
-    """
+    """Make what is missing: Flower's password, the two tokens of the audit, and the key that signs its checkpoints."""
     _make(places.flower_password, secrets.token_urlsafe(18))
     _make(places.write_token, secrets.token_urlsafe(32))
     _make(places.read_token, secrets.token_urlsafe(32))
     executor, reader = (file.read_text() for file in (places.write_token, places.read_token))
-    _write(places.tokens, f"executor write {executor}\nwfe read,hold {reader}\n")
+    _make(places.tokens, f"executor write {executor}\nwfe read,hold {reader}\n")
     if not places.audit_key.exists():
         private, public = new_key()
         _make(places.audit_key, private.decode())
@@ -29,14 +26,7 @@ def make_secrets(places: Places) -> None:
 
 
 def _make(file: Path, text: str) -> None:
-    if not file.exists():
-        _write(file, text)
-
-
-def _write(file: Path, text: str) -> None:
-    """Put a file in place at once: DataStorage may be reading the old one."""
-    draft = file.with_name(f".{file.name}")
-    draft.unlink(missing_ok=True)
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OURS_ALONE), "w") as secret:
+    if file.exists():
+        return
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OURS_ALONE), "w") as secret:
         secret.write(text)
-    draft.replace(file)
