@@ -64,13 +64,17 @@ def _write_one() -> dict[str, Any]:
         "200": _json("Stored before with the same content; nothing was written.", ref("EventAnswer")),
         **_problems(400, 409, 413, 500, 503),
     }
-    return _operation("writeEvent", "Store one event.", answers, Right.WRITE) | {"requestBody": _body(ref("AuditEventRequest"))}
+    return _operation("writeEvent", "Store one event.", answers, Right.WRITE) | {
+        "requestBody": _body(ref("AuditEventRequest"))
+    }
 
 
 def _write_batch() -> dict[str, Any]:
     batch = {"type": "array", "items": ref("AuditEventRequest"), "minItems": 1, "maxItems": BATCH_SIZE}
     answers = {"201": _json("All are stored.", ref("BatchAnswer")), **_problems(400, 409, 413, 500, 503)}
-    return _operation("writeEvents", "Store all events of an array, or none.", answers, Right.WRITE) | {"requestBody": _body(batch)}
+    return _operation("writeEvents", "Store all events of an array, or none.", answers, Right.WRITE) | {
+        "requestBody": _body(batch)
+    }
 
 
 def _find() -> dict[str, Any]:

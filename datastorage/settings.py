@@ -57,7 +57,9 @@ class ServerSettings:
     unix_socket: str = _key("", TextKind("a path"), "a socket for this user alone, instead of host and port")
     tls_certificate_file: str = _key("", TextKind("a path"), "PEM, the service's own first; read again as it changes")
     tls_key_file: str = _key("", TextKind("a path"), "its key in PEM, without a password; read again as it changes")
-    token_file: str = _key("", TextKind("a path"), "lines of NAME, RIGHTS (read, write, hold; commas between) and TOKEN")
+    token_file: str = _key(
+        "", TextKind("a path"), "lines of NAME, RIGHTS (read, write, hold; commas between) and TOKEN"
+    )
     allow_unauthenticated: bool = _key(False, FlagKind(), "ask nobody for a token; on loopback only")
     past_window: timedelta = _key(
         PAST_WINDOW, _span(PAST_WINDOW, 3650 * timedelta(days=1)), "how old an event may be; more lets in what waited"
