@@ -14,6 +14,8 @@ import redis
 from devcluster.certificates import Authority
 from tests.faults.audit.stand import Service, Stand, stand
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
 
 @pytest.fixture
 def secured(tmp_path: Path, client: redis.Redis) -> Iterator[Stand]:

@@ -34,7 +34,7 @@ from tasks.adapters.datastorage import AuditClient, NotStored
 from tests.integration.datastorage.conftest import Process, Start, event, eventually
 
 WRITER, READER = "w" * 20, "r" * 20
-PATIENCE = timedelta(seconds=30)
+PATIENCE = timedelta(seconds=60)
 
 
 class Stand:
@@ -76,7 +76,7 @@ class Stand:
     def serial(self) -> int:
         """Return the serial number of the certificate that a new connection is shown, whoever issued it."""
         return x509.load_pem_x509_certificate(
-            ssl.get_server_certificate(("127.0.0.1", self.port), timeout=20).encode()
+            ssl.get_server_certificate(("127.0.0.1", self.port), timeout=60).encode()
         ).serial_number
 
     def serve_now(self, pair: Pair) -> None:
@@ -137,7 +137,8 @@ def test_a_new_pair_is_served_without_a_restart_and_a_wrong_one_never(stand: Sta
     stand.served.key.write_bytes(stand.good("third").key.read_bytes())
 
     def told() -> bool:
-        metrics = httpx.get(f"{stand.url}/metrics", verify=ssl.create_default_context(cafile=stand.ca_file)).text
+        trusted = ssl.create_default_context(cafile=stand.ca_file)
+        metrics = httpx.get(f"{stand.url}/metrics", verify=trusted, timeout=60).text
         return "datastorage_certificate_broken 1.0" in metrics
 
     eventually(told)
