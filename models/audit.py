@@ -7,13 +7,12 @@ was written. What an end tells (completion, failure) is final; what a start or a
 from __future__ import annotations
 
 import json
-import re
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from models.confidential import confidential, without
 from models.execution import Execution
 from models.instants import format_instant
 from models.names import COMPONENT, KIND
@@ -26,8 +25,6 @@ TEXT_MAX = 4096
 """Characters of one text in `event_data`: all of them together stay below DataStorage's 256 KiB."""
 
 _COLUMN_MAX = 255
-_SECRET_NAME = re.compile("pass|secret|token|credential|api.?key|private.?key|auth", re.IGNORECASE)
-_SHORTEST_SECRET = 4  # characters; a shorter value would blank ordinary words
 NOBODY = "unverified:unknown"
 
 _PHASE_OF = {
@@ -152,24 +149,16 @@ def _event_data(execution: Execution, fact: Fact) -> dict[str, Any]:
     act = _act(status, fact)
     if act is not None:
         fields["request_reason"] = act[1] or None
-    secrets = _secrets(spec.parameters)
-    return {key: _cut(_without(value, secrets)) for key, value in fields.items() if value is not None}
+    secrets = confidential(spec.parameters)
+    return {key: _told(value, secrets) for key, value in fields.items() if value is not None}
 
 
-def _secrets(parameters: Mapping[str, str]) -> list[str]:
-    """Return the values of parameters whose name looks like a secret, longer ones first."""
-    values = {value for name, value in parameters.items() if _SECRET_NAME.search(name)}
-    return sorted((value for value in values if len(value) >= _SHORTEST_SECRET), key=len, reverse=True)
+def _told(value: Any, secrets: tuple[str, ...]) -> Any:
+    """Return a text without secrets, and shortened where its author made it longer than an audit event may be.
 
-
-def _without(value: Any, secrets: list[str]) -> Any:
-    """Blank secrets in a text: no parameter is audited, but a message of Kubernetes or Tekton may quote one."""
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, "***")
-    return value
-
-
-def _cut(value: Any) -> Any:
-    """Shorten a text that its author made longer than an audit event may be; the object itself keeps the whole."""
-    return value[: TEXT_MAX - 1] + "…" if isinstance(value, str) and len(value) > TEXT_MAX else value
+    No parameter is audited, but a message of Kubernetes or Tekton may quote one. The object itself keeps the whole.
+    """
+    if not isinstance(value, str):
+        return value
+    text = without(value, secrets)
+    return text[: TEXT_MAX - 1] + "…" if len(text) > TEXT_MAX else text

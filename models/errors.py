@@ -29,11 +29,15 @@ class Conflict(ExecutorError):
 
 
 class Permanent(ExecutorError):
-    """The same request will never succeed. `reason` is the other side's machine-readable word for it."""
+    """The same request will never succeed. `reason` is the other side's machine-readable word for it.
 
-    def __init__(self, message: str, reason: str = "Unknown") -> None:
+    `said` is its whole text, to tell kinds of refusals apart: only the message may be shown to anybody.
+    """
+
+    def __init__(self, message: str, reason: str = "Unknown", said: str = "") -> None:
         super().__init__(message)
         self.reason = reason
+        self.said = said or message
 
 
 class Misconfigured(ExecutorError):

@@ -34,15 +34,19 @@ _IMAGE = re.compile(
 """What admission that looks at images (signatures, digests, registries) says when it cannot have one."""
 
 
-def refusal(reason: str, message: str) -> Refusal:
-    """Classify a refused creation by the API server's Status reason (Forbidden, Invalid, …) and its message."""
-    if reason == "Invalid" and not any(words in message for words in _ADMISSION):
+def refusal(reason: str, message: str, said: str = "") -> Refusal:
+    """Classify a refused creation by the API server's Status reason (Forbidden, Invalid, …) and its message.
+
+    `said` is that message before values were blanked in it, where it was: one of them may have been an ordinary word.
+    """
+    said = said or message
+    if reason == "Invalid" and not any(words in said for words in _ADMISSION):
         return Refusal(FailureReason.CONFIGURATION_ERROR, "PipelineCreationFailed", message, permanent=True)
-    if reason == "Forbidden" and "exceeded quota" in message.lower():
+    if reason == "Forbidden" and "exceeded quota" in said.lower():
         return Refusal(FailureReason.RESOURCE_EXHAUSTED, "QuotaExceeded", message)
     if reason == "Forbidden":
         return Refusal(FailureReason.FORBIDDEN, "RBACDenied", message)
-    if _IMAGE.search(message):
+    if _IMAGE.search(said):
         return Refusal(FailureReason.IMAGE_PULL_BACK_OFF, "ImagePullFailed", message)
     return Refusal(FailureReason.UNKNOWN, "PipelineCreationFailed", message)
 

@@ -12,7 +12,7 @@ from typing import Any
 from models.execution import Engine
 from models.instants import parse_instant, read_instant
 from models.names import ANNOTATION_STOPPED
-from models.run import Run
+from models.run import Run, named_secrets
 from models.task_run import Step, TaskRun, read_step
 
 CONTAINER = "workflow"
@@ -56,7 +56,15 @@ def read_job(document: Mapping[str, Any]) -> Run:
         task_names=(CONTAINER,),
         cancelling=ANNOTATION_STOPPED in annotations,
         waits_for_pod=going and ANNOTATION_STOPPED not in annotations and not status.get("ready"),
+        secrets=job_secrets(document),
     )
+
+
+def job_secrets(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the values that a Job, or the manifest of one, must not be quoted with."""
+    pod = ((document.get("spec") or {}).get("template") or {}).get("spec") or {}
+    containers = (*(pod.get("initContainers") or ()), *(pod.get("containers") or ()))
+    return tuple(secret for container in containers for secret in named_secrets(container.get("env")))
 
 
 def _outcome(job: Mapping[str, Any], stopped: str | None) -> tuple[bool | None, str, str, str | None]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
+from models.confidential import confidential
 from models.execution import Engine, Execution
 from models.hold import read_fence
 from models.instants import parse_instant, read_instant
@@ -71,6 +72,8 @@ class Run:
     waits_for_pod: bool = False
     cancelling: bool = False
     """Whether somebody asked the run to end: it will, but has not yet."""
+    secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    """The values of its parameters that must not be told: its execution, which knows them too, may be gone."""
 
     @property
     def kind(self) -> str:
@@ -149,7 +152,20 @@ def read_run(document: Mapping[str, Any]) -> Run:
         total_tasks=len(tasks),
         task_names=(*tasks, *(task["name"] for task in pipeline.get("finally") or ())),
         cancelling=(document.get("spec") or {}).get("status") in CANCELLING,
+        secrets=run_secrets(document),
     )
+
+
+def run_secrets(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the values that a PipelineRun, or the manifest of one, must not be quoted with."""
+    return named_secrets((document.get("spec") or {}).get("params"))
+
+
+def named_secrets(pairs: Any) -> tuple[str, ...]:
+    """Return those of a list of `{name, value}`; its texts only, for whoever made the run may have put in anything."""
+    found = [pair for pair in pairs if isinstance(pair, Mapping)] if isinstance(pairs, list) else []
+    texts = {f"{pair.get('name')}": pair["value"] for pair in found if isinstance(pair.get("value"), str)}
+    return confidential(texts)
 
 
 def read_succeeded(status: Mapping[str, Any]) -> tuple[bool | None, str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -69,6 +69,7 @@ class Cluster:
         self._source = (kubeconfig, context)
         self._seconds = timeout.total_seconds()
         self._session = _Session(*self._source)
+        self._hidden: tuple[str, ...] = ()
 
     @classmethod
     def connect(
@@ -84,6 +85,16 @@ class Cluster:
         """Return the same connections with another limit for one request."""
         other = copy.copy(self)
         other._seconds = timeout.total_seconds()
+        return other
+
+    def hiding(self, values: Iterable[str]) -> Cluster:
+        """Return the same connections whose errors quote none of these values, whatever the server says.
+
+        For every write to an object that holds parameters: admission policies and webhooks are free to quote them, and
+        an error goes into logs, task events, Kubernetes Events and the audit.
+        """
+        other = copy.copy(self)
+        other._hidden = tuple(values)
         return other
 
     def get(self, path: str) -> Document | None:
@@ -170,7 +181,7 @@ class Cluster:
         if answer.code >= 300:
             if answer.code == 401:
                 self._session.reload()
-            raise refusal(method, path, answer.code, answer.headers, answer.body)
+            raise refusal(method, path, answer.code, answer.headers, answer.body, self._hidden)
         return _read(method, path, answer)
 
 

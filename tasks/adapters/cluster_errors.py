@@ -1,17 +1,18 @@
 """What the API server's refusals mean to a caller. Pure: a status, headers and a body in, an error out.
 
-Messages are cut to 500 characters and never hold credentials.
+Messages are cut to 500 characters and never hold credentials, nor what the asker wants hidden.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
 import orjson
 
+from models.confidential import without
 from models.errors import Conflict, ExecutorError, Permanent, Transient
 
 MESSAGE_MAX = 500
@@ -49,30 +50,38 @@ def read_status(body: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) and document.get("kind") == "Status" else {}
 
 
-def refusal(method: str, path: str, code: int, headers: Mapping[str, str], body: bytes) -> ExecutorError:
-    """Return the error for an answer that is not a success."""
+def refusal(
+    method: str, path: str, code: int, headers: Mapping[str, str], body: bytes, hidden: Iterable[str] = ()
+) -> ExecutorError:
+    """Return the error for an answer that is not a success; `hidden` are values that it must not quote."""
     status = read_status(body)
     text = status.get("message") or body[:MESSAGE_MAX].decode("utf-8", "replace").strip()
-    return status_error(f"{method} {path}", code, status, text, _retry_after(headers, status))
+    return status_error(f"{method} {path}", code, status, text, _retry_after(headers, status), hidden)
 
 
 def status_error(
-    request: str, code: int, status: Mapping[str, Any], text: str = "", retry_after: timedelta | None = None
+    request: str,
+    code: int,
+    status: Mapping[str, Any],
+    text: str = "",
+    retry_after: timedelta | None = None,
+    hidden: Iterable[str] = (),
 ) -> ExecutorError:
     """Return the error for a `Status`, whether it came as an answer or as the ERROR of a watch."""
     reason = str(status.get("reason") or "")
-    message = clean(f"{request}: {code} {reason}: {text or status.get('message') or ''}".rstrip(": "))
+    whole = f"{request}: {code} {reason}: {text or status.get('message') or ''}".rstrip(": ")
+    message = clean(without(whole, hidden))  # before it is cut, which may be in the midst of a value
     if code == 409:
         return AlreadyExists(message) if reason == "AlreadyExists" else Conflict(message)
     if code == 404:
         return _absence(request, status, message)
     if code == 410 or _too_large_version(status):
         return Expired(message)
-    if any(words in message for words in _TOO_LARGE):
+    if any(words in whole for words in _TOO_LARGE):
         return Permanent(message, reason="RequestEntityTooLarge")
     if code in (401, 408, 425, 429) or code >= 500:
         return Transient(message, retry_after or _retry_after({}, status))
-    return Permanent(message, reason=reason or f"HTTP{code}")
+    return Permanent(message, reason or f"HTTP{code}", said=whole)
 
 
 def clean(text: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from models.actions import EmitEvent, EventReason
+from models.confidential import confidential, without
 from models.execution import Execution, object_reference, read_execution
 from models.instants import format_instant
 from models.keys import Key
@@ -58,7 +59,7 @@ class ClusterExecutions:
 
     def _set_finalizers(self, execution: Execution, finalizers: list[str]) -> Execution:
         metadata = {"resourceVersion": execution.resource_version, "finalizers": finalizers}
-        return read_execution(self._cluster.merge_patch(paths.execution(execution.key), {"metadata": metadata}))
+        return self._patch(execution, {"metadata": metadata})
 
     def patch_status(self, execution: Execution, status: Status) -> Execution:
         """Write what differs from the status that was read; nothing is sent when nothing does. Raises Conflict."""
@@ -66,15 +67,17 @@ class ClusterExecutions:
         if not patch:
             return execution
         body = {"metadata": {"resourceVersion": execution.resource_version}, "status": patch}
-        return read_execution(self._cluster.merge_patch(paths.execution(execution.key), body, subresource="status"))
+        return self._patch(execution, body, subresource="status")
+
+    def _patch(self, execution: Execution, body: Mapping[str, Any], subresource: str = "") -> Execution:
+        cluster = self._cluster.hiding(confidential(execution.spec.parameters))
+        return read_execution(cluster.merge_patch(paths.execution(execution.key), body, subresource=subresource))
 
     def emit(self, execution: Execution, event: EmitEvent, now: datetime) -> None:
         """Create a Kubernetes Event; the API server refuses the second one of the same fact by its name."""
-        body = _event_document(execution, event, now)
-        try:
-            self._cluster.create(paths.kubernetes_events(execution.key.namespace), body)
-        except AlreadyExists:
-            return
+        secrets = confidential(execution.spec.parameters)
+        body = _event_document(execution, event, without(event.message, secrets), now)
+        self._create_event(execution.key.namespace, body, secrets)
 
     def complain(self, key: Key, message: str, now: datetime) -> None:
         """Tell what `Act.tell_trouble` tells, of an object that nobody could read: the same Event, so never twice."""
@@ -83,15 +86,19 @@ class ClusterExecutions:
             return
         uid, reason = str(document["metadata"]["uid"]), EventReason.FAILED
         reference = {"apiVersion": API_VERSION, "kind": KIND, "namespace": key.namespace, "name": key.name, "uid": uid}
-        body = _event(reference, _derived(key, uid, reason, 0), reason, message, now)
+        secrets = confidential((document.get("spec") or {}).get("parameters") or {})
+        body = _event(reference, _derived(key, uid, reason, 0), reason, without(message, secrets), now)
+        self._create_event(key.namespace, body, secrets)
+
+    def _create_event(self, namespace: str, body: Mapping[str, Any], secrets: Iterable[str]) -> None:
         try:
-            self._cluster.create(paths.kubernetes_events(key.namespace), body)
+            self._cluster.hiding(secrets).create(paths.kubernetes_events(namespace), body)
         except AlreadyExists:
             return
 
 
-def _event_document(execution: Execution, event: EmitEvent, now: datetime) -> dict[str, Any]:
-    return _event(object_reference(execution), event_name(execution, event), event.reason, event.message, now)
+def _event_document(execution: Execution, event: EmitEvent, message: str, now: datetime) -> dict[str, Any]:
+    return _event(object_reference(execution), event_name(execution, event), event.reason, message, now)
 
 
 def _event(reference: Mapping[str, str], name: str, reason: EventReason, message: str, now: datetime) -> dict[str, Any]:

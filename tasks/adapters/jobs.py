@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from models.errors import Permanent
-from models.job import FAILED_CREATE, hidden_pod, read_job, read_job_pods, refused_pod
+from models.job import FAILED_CREATE, hidden_pod, job_secrets, read_job, read_job_pods, refused_pod
 from models.names import ANNOTATION_STOPPED, LABEL_EXECUTION
 from models.run import Run
 from models.task_run import TaskRun
@@ -42,14 +42,16 @@ class Jobs:
 
     def create(self, manifest: dict[str, Any]) -> Run:
         """Create a Job. Raises AlreadyExists, or Permanent with the API server's reason."""
-        return read_job(self._cluster.create(paths.jobs(self._namespace), manifest))
+        cluster = self._cluster.hiding(job_secrets(manifest))
+        return read_job(cluster.create(paths.jobs(self._namespace), manifest))
 
     def delete(self, run: Run) -> Run | None:
         """Delete exactly this Job; return it while something still keeps it, None once it is gone.
 
         The garbage collector takes its pods afterwards: with the API server's default for Jobs they would stay.
         """
-        self._cluster.delete(paths.job(self._namespace, run.name), uid=run.uid, propagation="Background")
+        cluster = self._cluster.hiding(run.secrets)
+        cluster.delete(paths.job(self._namespace, run.name), uid=run.uid, propagation="Background")
         return self.get(run.name)
 
     def stop(self, run: Run, because: str) -> Run | None:
@@ -57,7 +59,8 @@ class Jobs:
         noted = {ANNOTATION_STOPPED: (because or CANCELLED)[:BECAUSE_MAX]}
         body = {"metadata": {"uid": run.uid, "annotations": noted}, "spec": {"suspend": True}}
         try:
-            return read_job(self._cluster.merge_patch(paths.job(self._namespace, run.name), body))
+            cluster = self._cluster.hiding(run.secrets)
+            return read_job(cluster.merge_patch(paths.job(self._namespace, run.name), body))
         except Vanished:
             return None
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from models.errors import Permanent
 from models.names import LABEL_EXECUTION
-from models.run import Run, read_run
+from models.run import Run, read_run, run_secrets
 from models.task_run import TaskRun, read_task_runs
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
@@ -56,12 +56,13 @@ class TektonRuns:
 
     def create(self, manifest: dict[str, Any]) -> Run:
         """Create a run. Raises AlreadyExists, or Permanent with the API server's reason."""
-        return read_run(self._cluster.create(paths.pipeline_runs(self._namespace), manifest))
+        cluster = self._cluster.hiding(run_secrets(manifest))
+        return read_run(cluster.create(paths.pipeline_runs(self._namespace), manifest))
 
     def delete(self, run: Run) -> Run | None:
         """Delete exactly this run; return it while something still keeps it, None once it is gone."""
         try:
-            self._cluster.delete(paths.pipeline_run(self._namespace, run.name), uid=run.uid)
+            self._cluster.hiding(run.secrets).delete(paths.pipeline_run(self._namespace, run.name), uid=run.uid)
         except ResourceAbsent:
             return None
         return self.get(run.name)
@@ -70,7 +71,8 @@ class TektonRuns:
         """Ask exactly this run to end gently; return it, None when it is gone or another has its name."""
         body = {"metadata": {"uid": run.uid}, "spec": {"status": CANCEL_GENTLY}}
         try:
-            return read_run(self._cluster.merge_patch(paths.pipeline_run(self._namespace, run.name), body))
+            cluster = self._cluster.hiding(run.secrets)
+            return read_run(cluster.merge_patch(paths.pipeline_run(self._namespace, run.name), body))
         except (Vanished, ResourceAbsent):
             return None
 

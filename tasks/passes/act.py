@@ -155,7 +155,7 @@ class Act(Sight):
                 self.observed = replace(self.observed, engine_available=False)
                 return
             except Permanent as fault:
-                self.observed = replace(self.observed, refusal=refusal(fault.reason, str(fault)))
+                self.observed = replace(self.observed, refusal=refusal(fault.reason, str(fault), fault.said))
                 return
             except Conflict as fault:
                 # Not the name: a webhook that answers 409 refuses like any other.

@@ -84,4 +84,6 @@ def _go_round(act: Act, now: datetime, policy: Policy, draw_jitter: Callable[[],
         actions = decide(act.execution, act.observed, now, policy=policy, jitter=draw_jitter())
         if not act.all(actions):
             return act.wake_at
-    raise RuntimeError(f"{act.execution.key}: no end after {MAX_DECISIONS} decisions, last: {actions}")
+    # Their kinds only: what they say may quote a parameter, and this goes into the log.
+    kinds = ", ".join(type(action).__name__ for action in actions)
+    raise RuntimeError(f"{act.execution.key}: no end after {MAX_DECISIONS} decisions, last: {kinds}")
