@@ -43,7 +43,15 @@ class Access:
 
     chosen: Chosen
     settings: Settings
-    kubeconfig: Kubeconfig
+    found: Kubeconfig | UsageError
+    """The kubeconfig, or why there is none: what only DataStorage or Redis is asked for needs none."""
+
+    @property
+    def kubeconfig(self) -> Kubeconfig:
+        """Raises UsageError when there is none."""
+        if isinstance(self.found, UsageError):
+            raise self.found
+        return self.found
 
     @property
     def namespace(self) -> str:
@@ -132,9 +140,18 @@ _NO_CRD = (
 
 
 def open_access(chosen: Chosen) -> Access:
-    """Find out where everything is; connects to nothing yet. Raises UsageError, Misconfigured."""
+    """Find out where everything is; connects to nothing yet. Raises UsageError, Misconfigured.
+
+    Where the settings say where Redis or DataStorage is, a missing kubeconfig is an error only for who needs the
+    cluster, unless it, or a context, was asked for.
+    """
     settings = config.load()
-    kubeconfig = _chosen(chosen, settings)
+    try:
+        kubeconfig = _chosen(chosen, settings)
+    except UsageError as missing:
+        if chosen.kubeconfig or chosen.context or not _says_where(settings):
+            raise
+        return Access(chosen, replace(settings, redis=_impatient(settings.redis)), missing)
     if kubeconfig.stack is not None and not _says_where(settings):
         settings = config.load(_settings_of(kubeconfig), environ={})
     return Access(chosen, replace(settings, redis=_impatient(settings.redis)), kubeconfig)

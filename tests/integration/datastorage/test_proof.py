@@ -49,10 +49,9 @@ def url(start: Start, key: Path, tmp_path: Path) -> str:
 
 @pytest.fixture
 def wfe(tmp_path: Path, url: str) -> Wfe:
-    """Run `wfe` with this service as its DataStorage."""
-    (tmp_path / "kubeconfig").write_text("{}")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("WFE_")}
-    environ = {**kept, "KUBECONFIG": str(tmp_path / "kubeconfig")}
+    """Run `wfe` with this service as its DataStorage, as an auditor who has no cluster."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WFE_", "KUBECONFIG"))}
+    environ = {**kept, "HOME": str(tmp_path), "WFE_STATE_DIR": str(tmp_path / "state")}
 
     def run(*words: str, at: str = url) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).parent / "wfe"), "audit", *words]
@@ -107,6 +106,17 @@ def test_an_export_is_verified_with_the_public_key_alone(wfe: Wfe, key: Path, tm
     assert told.returncode == 1
     assert "rr-1 event 1 (00000000-0000-0000-0000-000000000001): altered: " in told.stdout
     assert "export" in wfe("export", "--into", str(tmp_path / "export")).stderr
+
+
+def test_a_story_is_told_and_held_without_a_cluster(wfe: Wfe) -> None:
+    told = wfe("--correlation-id", "rr-1", "-o", "json")
+    assert told.returncode == 0, told.stderr
+    assert [each["correlation_id"] for each in json.loads(told.stdout)] == ["rr-1", "rr-1"]
+    held = wfe("hold", "set", "rr-1", "--reason", "matter 12")
+    assert held.returncode == 0, held.stderr
+    missing = wfe("again")
+    assert missing.returncode == 2
+    assert missing.stderr.startswith("error: there is no kubeconfig ")
 
 
 def test_the_executor_and_wfe_send_their_token(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

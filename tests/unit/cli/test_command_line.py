@@ -14,7 +14,7 @@ import yaml
 from click.testing import CliRunner
 
 from cli import kubeconfigs
-from cli.access import open_access, settings_in_force
+from cli.access import REDIS_PATIENCE, open_access, settings_in_force
 from cli.errors import UsageError
 from cli.local import record
 from cli.local.request import StackRequest
@@ -175,3 +175,23 @@ def test_config_show_heeds_the_context_of_the_settings(kubeconfig: Path, monkeyp
     with pytest.raises(UsageError, match='context "three"'):
         open_access(Chosen())
     assert settings_in_force(Chosen())[0].redis.prefix == "wfe"
+
+
+def test_who_says_where_the_audit_is_needs_no_kubeconfig_unless_one_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WFE_CONFIG", "KUBECONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WFE_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UsageError, match="there is no kubeconfig"):
+        open_access(Chosen())
+    monkeypatch.setenv("WFE_AUDIT_DATASTORAGE_URL", "http://127.0.0.1:1")
+    access = open_access(Chosen(namespace="team"))
+    assert (access.settings.audit.datastorage_url, access.namespace) == ("http://127.0.0.1:1", "team")
+    assert access.settings.redis.socket_timeout == REDIS_PATIENCE
+    with pytest.raises(UsageError, match="there is no kubeconfig"):
+        _ = access.cluster
+    for asked in (Chosen(kubeconfig=str(tmp_path / "absent")), Chosen(context="one")):
+        with pytest.raises(UsageError, match="there is no kubeconfig"):
+            open_access(asked)
