@@ -51,6 +51,7 @@ def build_app(settings: Settings) -> Celery:
         task_serializer="json",
         accept_content=["json"],
         worker_pool="threads",
+        worker_consumer="tasks.consumer:Consumer",
         worker_concurrency=settings.celery.concurrency,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,

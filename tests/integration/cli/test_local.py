@@ -1,4 +1,7 @@
-"""`wfe local` as a person types it, on the API server of this test run: up, looked at, hurt, and gone."""
+"""`wfe local` as a person types it, on the API server of this test run: up, looked at, hurt, and gone.
+
+Any of these may be run alone or after any other: `running` starts what is not running, `stopped` ends what is.
+"""
 
 from __future__ import annotations
 
@@ -71,12 +74,25 @@ def local(api_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
     local("down", "--all")
 
 
+OPTIONS = ("--tekton", "scripted", "--set", "execution.cooldown_period=2s")
+
+
 @pytest.fixture
 def running(local: Local) -> dict[str, Any]:
-    done = local.up("--tekton", "scripted", "--set", "execution.cooldown_period=2s")
+    """A stack, the same as long as nobody ends it."""
+    done = local.up(*OPTIONS)
     assert done.returncode == 0, done.stderr
     described: dict[str, Any] = json.loads(done.stdout)
     return described
+
+
+@pytest.fixture
+def stopped(local: Local) -> Iterator[Local]:
+    """`wfe local` while nothing of it runs; nor does anything afterwards."""
+    local("down")
+    assert local.processes() == []
+    yield local
+    local("down")
 
 
 def test_json_says_where_everything_is_and_it_answers(running: dict[str, Any], local: Local) -> None:
@@ -132,7 +148,7 @@ def test_nothing_listens_beyond_loopback(local: Local, running: dict[str, Any]) 
 
 
 def test_up_again_changes_nothing_and_other_options_are_refused(running: dict[str, Any], local: Local) -> None:
-    again = local.up("--tekton", "scripted", "--set", "execution.cooldown_period=2s")
+    again = local.up(*OPTIONS)
     assert json.loads(again.stdout)["pids"] == running["pids"]
     other = local.up("--tekton", "scripted", "--workers", "3")
     assert other.returncode == 2
@@ -141,18 +157,27 @@ def test_up_again_changes_nothing_and_other_options_are_refused(running: dict[st
 
 def test_a_killed_worker_comes_back_and_is_shown_as_restarted(running: dict[str, Any], local: Local) -> None:
     before = local.status()["parts"]["worker-1"]
+    restarts = before["restarts"] + 1
     os.kill(before["pid"], signal.SIGKILL)
 
     def back() -> bool:
         now = local.status()["parts"]["worker-1"]
-        return now["state"] == "RUNNING" and now["pid"] not in (0, before["pid"]) and now["restarts"] == 1
+        return now["state"] == "RUNNING" and now["pid"] not in (0, before["pid"]) and now["restarts"] == restarts
 
     until(back, 30, "worker-1 runs again")
+    until(lambda: _answers(running["metrics_urls"]["worker-1"]), 60, "it answers again")
     assert running["pids"]["worker-2"] == local.status()["parts"]["worker-2"]["pid"]
     shown = local("status")
     assert shown.returncode == 0
     row = next(line.split() for line in shown.stdout.splitlines() if line.startswith("worker-1"))
-    assert (row[1], row[3]) == ("RUNNING", "1")
+    assert (row[1], row[3]) == ("RUNNING", str(restarts))
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def test_the_audit_is_written_and_read_with_tokens_that_are_shown_nowhere(
@@ -176,7 +201,7 @@ def test_the_audit_is_written_and_read_with_tokens_that_are_shown_nowhere(
     words = (*held, [WFE, "audit", "verify"], [WFE, "config", "show"])
     said = [subprocess.run(each, env=environment, capture_output=True, text=True, check=False) for each in words]
     assert [done.returncode for done in said] == [0, 0, 0, 0], said
-    again = local.up("--tekton", "scripted", "--set", "execution.cooldown_period=2s")
+    again = local.up(*OPTIONS)
     assert (places.write_token.read_text(), places.read_token.read_text()) == (write, read)
     login = (running["flower_user"], Path(running["flower_password_file"]).read_text())
     pages = [httpx.get(f"{running['flower_url']}/{page}", auth=login) for page in ("workers", "tasks", "broker")]
@@ -211,28 +236,28 @@ def test_down_leaves_nothing(running: dict[str, Any], local: Local) -> None:
     assert local("status").returncode == 1
 
 
-def test_a_part_that_dies_at_its_start_is_reported_and_all_is_taken_down(local: Local) -> None:
+def test_a_part_that_dies_at_its_start_is_reported_and_all_is_taken_down(stopped: Local) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = local.up("--tekton", "none", "--workers", "1", "--port", f"redis={taken.getsockname()[1]}")
+        done = stopped.up("--tekton", "none", "--workers", "1", "--port", f"redis={taken.getsockname()[1]}")
     assert done.returncode == 1
     assert "redis died while starting; the end of its log:" in done.stderr
     assert "Address already in use" in done.stderr
-    assert local.processes() == []
-    assert not (local.state / "local" / "default").exists()
+    assert stopped.processes() == []
+    assert not (stopped.state / "local" / "default").exists()
 
 
-def test_a_killed_supervisor_takes_every_part_along_and_up_cleans(local: Local) -> None:
-    assert local.up("--tekton", "none", "--workers", "1").returncode == 0
-    known = record.read(Places(local.state / "local" / "default"))
+def test_a_killed_supervisor_takes_every_part_along_and_up_cleans(stopped: Local) -> None:
+    assert stopped.up("--tekton", "none", "--workers", "1").returncode == 0
+    known = record.read(Places(stopped.state / "local" / "default"))
     assert known is not None
     assert known.supervisor is not None
     os.kill(known.supervisor.pid, signal.SIGKILL)
-    until(lambda: not local.processes(), 30, "every part has ended")
-    status = local("status")
+    until(lambda: not stopped.processes(), 30, "every part has ended")
+    status = stopped("status")
     assert status.returncode == 1
     assert "has ended" in status.stderr
-    assert local.up("--tekton", "none", "--workers", "1").returncode == 0
-    assert local("down").returncode == 0
+    assert stopped.up("--tekton", "none", "--workers", "1").returncode == 0
+    assert stopped("down").returncode == 0
 
 
 def test_free_ports_differ_and_given_ones_are_taken() -> None:
