@@ -8,9 +8,11 @@ one line: at the first try, the second, the fourth, the eighth, …
 from __future__ import annotations
 
 import logging
+import warnings
 from time import sleep
 from typing import Any
 
+from celery.exceptions import CPendingDeprecationWarning
 from celery.worker.consumer import Consumer as CelerysConsumer
 from celery.worker.consumer import consumer as celerys
 
@@ -18,7 +20,7 @@ from tasks import clock
 
 FIRST_WAIT, LONGEST_WAIT = 0.1, 1.0
 """Seconds. Who waits longer takes no task although Redis is well again; a signal to end is heeded after the wait."""
-CALM = 2.0
+CALM = 5.0
 """Seconds after which trouble is new trouble, and not the same that goes on."""
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,8 @@ class Consumer(CelerysConsumer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        # Celery warns at each lost connection of a default that it may change; ours is set.
+        warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
         self._tries = 0
         self._tried_at = 0.0
 
