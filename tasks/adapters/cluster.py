@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -63,13 +63,15 @@ class Cluster:
 
     Every method raises Transient when the server cannot answer now (429, 5xx, 401, no connection, timeout), Permanent
     with the server's reason when it refuses for good, ResourceAbsent when it does not know the type.
+
+    `hiding` are values that no error of a write may quote: admission policies and webhooks are free to quote what an
+    object holds, and an error goes into logs, task events, Kubernetes Events and the audit.
     """
 
     def __init__(self, kubeconfig: str, context: str, timeout: timedelta) -> None:
         self._source = (kubeconfig, context)
         self._seconds = timeout.total_seconds()
         self._session = _Session(*self._source)
-        self._hidden: tuple[str, ...] = ()
 
     @classmethod
     def connect(
@@ -85,16 +87,6 @@ class Cluster:
         """Return the same connections with another limit for one request."""
         other = copy.copy(self)
         other._seconds = timeout.total_seconds()
-        return other
-
-    def hiding(self, values: Iterable[str]) -> Cluster:
-        """Return the same connections whose errors quote none of these values, whatever the server says.
-
-        For every write to an object that holds parameters: admission policies and webhooks are free to quote them, and
-        an error goes into logs, task events, Kubernetes Events and the audit.
-        """
-        other = copy.copy(self)
-        other._hidden = tuple(values)
         return other
 
     def get(self, path: str) -> Document | None:
@@ -136,19 +128,26 @@ class Cluster:
         metadata = document.get("metadata") or {}
         return Page(document.get("items") or [], metadata.get("resourceVersion") or "", metadata.get("continue") or "")
 
-    def create(self, path: str, body: Mapping[str, Any], *, dry_run: bool = False) -> Document:
+    def create(
+        self, path: str, body: Mapping[str, Any], *, dry_run: bool = False, hiding: Sequence[str] = ()
+    ) -> Document:
         """Create an object in the collection `path`. Raises AlreadyExists. A dry run is refused as it would be."""
         params = {"dryRun": "All"} if dry_run else None
-        return self._document("POST", path, body, "application/json", params)
+        return self._document("POST", path, body, "application/json", params, hiding)
 
-    def merge_patch(self, path: str, body: Mapping[str, Any], *, subresource: str = "") -> Document:
+    def merge_patch(
+        self, path: str, body: Mapping[str, Any], *, subresource: str = "", hiding: Sequence[str] = ()
+    ) -> Document:
         """Apply an RFC 7386 merge patch. A `metadata.resourceVersion` in it makes a compare-and-set.
 
         Raises Conflict when the object changed since, Vanished (a Conflict) when it is gone.
         """
-        return self._document("PATCH", f"{path}/{subresource}" if subresource else path, body, MERGE_PATCH)
+        whole = f"{path}/{subresource}" if subresource else path
+        return self._document("PATCH", whole, body, MERGE_PATCH, hiding=hiding)
 
-    def delete(self, path: str, *, uid: str, propagation: str = "Background") -> Document | None:
+    def delete(
+        self, path: str, *, uid: str, propagation: str = "Background", hiding: Sequence[str] = ()
+    ) -> Document | None:
         """Delete the object if it still is the one with that uid; None when there is none of that name.
 
         Raises Conflict when another object has taken the name.
@@ -160,7 +159,7 @@ class Cluster:
             "propagationPolicy": propagation,
         }
         try:
-            return self._document("DELETE", path, options, "application/json")
+            return self._document("DELETE", path, options, "application/json", hiding=hiding)
         except Vanished:
             return None
 
@@ -175,13 +174,14 @@ class Cluster:
         body: Mapping[str, Any] | None = None,
         content_type: str = "",
         params: Mapping[str, str] | None = None,
+        hiding: Sequence[str] = (),
     ) -> Document:
         payload = None if body is None else orjson.dumps(body)
         answer = self._session.transport.send(method, _target(path, params), payload, content_type, self._seconds)
         if answer.code >= 300:
             if answer.code == 401:
                 self._session.reload()
-            raise refusal(method, path, answer.code, answer.headers, answer.body, self._hidden)
+            raise refusal(method, path, answer.code, answer.headers, answer.body, hiding)
         return _read(method, path, answer)
 
 

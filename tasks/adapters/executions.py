@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -70,8 +70,8 @@ class ClusterExecutions:
         return self._patch(execution, body, subresource="status")
 
     def _patch(self, execution: Execution, body: Mapping[str, Any], subresource: str = "") -> Execution:
-        cluster = self._cluster.hiding(confidential(execution.spec.parameters))
-        return read_execution(cluster.merge_patch(paths.execution(execution.key), body, subresource=subresource))
+        path, secrets = paths.execution(execution.key), confidential(execution.spec.parameters)
+        return read_execution(self._cluster.merge_patch(path, body, subresource=subresource, hiding=secrets))
 
     def emit(self, execution: Execution, event: EmitEvent, now: datetime) -> None:
         """Create a Kubernetes Event; the API server refuses the second one of the same fact by its name."""
@@ -90,9 +90,9 @@ class ClusterExecutions:
         body = _event(reference, _derived(key, uid, reason, 0), reason, without(message, secrets), now)
         self._create_event(key.namespace, body, secrets)
 
-    def _create_event(self, namespace: str, body: Mapping[str, Any], secrets: Iterable[str]) -> None:
+    def _create_event(self, namespace: str, body: Mapping[str, Any], secrets: Sequence[str]) -> None:
         try:
-            self._cluster.hiding(secrets).create(paths.kubernetes_events(namespace), body)
+            self._cluster.create(paths.kubernetes_events(namespace), body, hiding=secrets)
         except AlreadyExists:
             return
 

@@ -42,16 +42,15 @@ class Jobs:
 
     def create(self, manifest: dict[str, Any]) -> Run:
         """Create a Job. Raises AlreadyExists, or Permanent with the API server's reason."""
-        cluster = self._cluster.hiding(job_secrets(manifest))
-        return read_job(cluster.create(paths.jobs(self._namespace), manifest))
+        return read_job(self._cluster.create(paths.jobs(self._namespace), manifest, hiding=job_secrets(manifest)))
 
     def delete(self, run: Run) -> Run | None:
         """Delete exactly this Job; return it while something still keeps it, None once it is gone.
 
         The garbage collector takes its pods afterwards: with the API server's default for Jobs they would stay.
         """
-        cluster = self._cluster.hiding(run.secrets)
-        cluster.delete(paths.job(self._namespace, run.name), uid=run.uid, propagation="Background")
+        path = paths.job(self._namespace, run.name)
+        self._cluster.delete(path, uid=run.uid, propagation="Background", hiding=run.secrets)
         return self.get(run.name)
 
     def stop(self, run: Run, because: str) -> Run | None:
@@ -59,8 +58,7 @@ class Jobs:
         noted = {ANNOTATION_STOPPED: (because or CANCELLED)[:BECAUSE_MAX]}
         body = {"metadata": {"uid": run.uid, "annotations": noted}, "spec": {"suspend": True}}
         try:
-            cluster = self._cluster.hiding(run.secrets)
-            return read_job(cluster.merge_patch(paths.job(self._namespace, run.name), body))
+            return read_job(self._cluster.merge_patch(paths.job(self._namespace, run.name), body, hiding=run.secrets))
         except Vanished:
             return None
 

@@ -56,13 +56,14 @@ class TektonRuns:
 
     def create(self, manifest: dict[str, Any]) -> Run:
         """Create a run. Raises AlreadyExists, or Permanent with the API server's reason."""
-        cluster = self._cluster.hiding(run_secrets(manifest))
-        return read_run(cluster.create(paths.pipeline_runs(self._namespace), manifest))
+        path = paths.pipeline_runs(self._namespace)
+        return read_run(self._cluster.create(path, manifest, hiding=run_secrets(manifest)))
 
     def delete(self, run: Run) -> Run | None:
         """Delete exactly this run; return it while something still keeps it, None once it is gone."""
         try:
-            self._cluster.hiding(run.secrets).delete(paths.pipeline_run(self._namespace, run.name), uid=run.uid)
+            path = paths.pipeline_run(self._namespace, run.name)
+            self._cluster.delete(path, uid=run.uid, hiding=run.secrets)
         except ResourceAbsent:
             return None
         return self.get(run.name)
@@ -71,8 +72,8 @@ class TektonRuns:
         """Ask exactly this run to end gently; return it, None when it is gone or another has its name."""
         body = {"metadata": {"uid": run.uid}, "spec": {"status": CANCEL_GENTLY}}
         try:
-            cluster = self._cluster.hiding(run.secrets)
-            return read_run(cluster.merge_patch(paths.pipeline_run(self._namespace, run.name), body))
+            path = paths.pipeline_run(self._namespace, run.name)
+            return read_run(self._cluster.merge_patch(path, body, hiding=run.secrets))
         except (Vanished, ResourceAbsent):
             return None
 

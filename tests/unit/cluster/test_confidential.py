@@ -125,7 +125,7 @@ def test_a_secret_that_is_an_ordinary_word_changes_no_decision(serve: Serve) -> 
     said = "ValidatingAdmissionPolicy 'no' with binding 'no' denied request: not today"
     _, cluster = serve(lambda request: Reply(422, status(422, "Invalid", said)))
     with pytest.raises(Permanent) as caught:
-        cluster.hiding(confidential({"AUTH_MODE": "ValidatingAdmissionPolicy"})).create("/x", {})
+        cluster.create("/x", {}, hiding=confidential({"AUTH_MODE": "ValidatingAdmissionPolicy"}))
     assert "ValidatingAdmissionPolicy" not in str(caught.value)
     found = refusal(caught.value.reason, str(caught.value), caught.value.said)
     assert (found.reason, found.permanent) == (FailureReason.UNKNOWN, False)

@@ -61,7 +61,7 @@ class ModelCluster:
         ]
         return iter(found)
 
-    def create(self, path: str, body: Mapping[str, Any]) -> Document:
+    def create(self, path: str, body: Mapping[str, Any], *, hiding: object = ()) -> Document:
         plural, namespace, _ = _place(path)
         document = copied(body)
         metadata = document["metadata"]
@@ -79,7 +79,9 @@ class ModelCluster:
         }
         return self._keep(place, None, document)
 
-    def merge_patch(self, path: str, body: Mapping[str, Any], *, subresource: str = "") -> Document:
+    def merge_patch(
+        self, path: str, body: Mapping[str, Any], *, subresource: str = "", hiding: object = ()
+    ) -> Document:
         place = _place(path)
         before = self.objects.get(place)
         if before is None:
@@ -99,7 +101,7 @@ class ModelCluster:
             return copied(before)
         return self._settle(place, before, document)
 
-    def delete(self, path: str, *, uid: str, propagation: str = "Background") -> Document | None:
+    def delete(self, path: str, *, uid: str, propagation: str = "Background", hiding: object = ()) -> Document | None:
         place = _place(path)
         before = self.objects.get(place)
         if before is None:
