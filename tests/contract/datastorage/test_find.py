@@ -200,3 +200,21 @@ def test_pages_by_cursor_follow_the_order(client: httpx.Client, event: Event, or
         parameters["cursor"] = page["next_cursor"]
     expected = list(range(1, 21))
     assert seen == (expected if order == "oldest" else expected[::-1])
+
+
+def test_pages_of_the_oldest_first_under_inserts(client: httpx.Client, event: Event) -> None:
+    """What comes meanwhile moves nothing: it is seen where it lies behind, once, and else not at all."""
+    client.post("/events/batch", json=[event(n) for n in range(1, 11)]).raise_for_status()
+    seen: list[int] = []
+    parameters = {"limit": "4", "order": "oldest"}
+    while True:
+        page = client.get("/events", params=parameters).json()
+        seen += [int(row["event_id"][-4:], 16) for row in page["data"]]
+        if page["next_cursor"] is None:
+            break
+        parameters["cursor"] = page["next_cursor"]
+        if len(seen) == 4:
+            before = event(100, event_timestamp="2026-03-01T11:58:00Z")
+            behind = event(101, event_timestamp="2026-03-01T11:59:30Z")
+            client.post("/events/batch", json=[before, event(102), behind]).raise_for_status()
+    assert seen == [*range(1, 11), 102, 101]

@@ -223,6 +223,21 @@ def test_what_is_on_hold_stays_when_its_row_is_taken_away(
     assert verified(past)["faults"] == []
 
 
+def test_a_removal_does_not_tell_of_itself_that_a_hold_was_lifted(
+    past: httpx.Client, engine: Engine, event: Event, retain: Retain
+) -> None:
+    """What it takes of December stands behind the event of November that set the hold."""
+    at = datetime(2025, 12, 5, tzinfo=UTC)
+    Holds(engine, At(instant=datetime(2025, 11, 5, tzinfo=UTC))).set(HoldAsk("short", "matter 11", None), "counsel")
+    document = event(50, correlation_id="short", event_timestamp=at.isoformat())
+    Repository(engine).store([read_event(document, now=at, new_id=lambda: UUID(int=0))], at)
+    with engine.begin() as connection:
+        connection.execute(delete(audit_holds))
+    assert counted(retain(), "audit_months_refused_total") == 2
+    assert stored(engine)["short"] == [1, 2]
+    assert told(verified(past)) == {("hold", "short", 1)}
+
+
 def test_a_hold_whose_lifting_was_removed_is_not_told(
     past: httpx.Client, service: Service, engine: Engine, keys: PublicKeys, retain: Retain, tmp_path: Path
 ) -> None:

@@ -70,8 +70,12 @@ def test_no_right_has_another_in_it(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text("\n".join(lines))
     tokens = TokenFile(str(tmp_path / "tokens"))
     for holder in Right:
-        allowed = {right for right in Right if tokens.remembered(f"{TOKEN}{holder}", right)}
-        assert allowed == {holder}
+        token = f"{TOKEN}{holder}"
+        assert {right for right in Right if tokens.remembered(token, right)} == {holder}
+        assert tokens.admit(token, holder) == holder
+        for right in set(Right) - {holder}:
+            with pytest.raises(Refused, match=f"does not have the right to {right}"):
+                tokens.admit(token, right)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
