@@ -105,9 +105,15 @@ def _remove(cluster: Cluster, path: str, document: dict[str, Any]) -> None:
 
 def _lift_admission(kubeconfig: str) -> None:
     """Remove the admission policy: tests without a stack play users who do not sign what they ask."""
+    from tests.unsigned import await_unsigned_taken
+
     cluster = _connect(kubeconfig)
+    lifted = False
     for kind in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
         path = f"/apis/admissionregistration.k8s.io/v1/{kind}/workflowexecution-requested-by"
         policy = cluster.get(path)
         if policy is not None:
             cluster.delete(path, uid=policy["metadata"]["uid"])
+            lifted = True
+    if lifted:
+        await_unsigned_taken(kubeconfig)

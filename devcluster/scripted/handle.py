@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 READY: Final = "ready"
-STOP_SECONDS: Final = 5.0
+STOP_SECONDS: Final = 20.0
 
 
 class StartError(Exception):

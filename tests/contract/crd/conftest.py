@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from devcluster.cluster import Cluster
+from tests.unsigned import await_unsigned_taken
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 
@@ -75,10 +76,11 @@ def crd_cluster(api_cluster: Cluster) -> Cluster:
     subprocess.run(command, env=api_cluster.environment(), check=True, capture_output=True)
     gone = ["delete", "-f", str(DEPLOY / "admission.yaml")]
     subprocess.run([str(api_cluster.kubectl), *gone], env=api_cluster.environment(), check=True, capture_output=True)
-    established = ["wait", "--for=condition=Established", "crd/workflowexecutions.kubernaut.ai", "--timeout=30s"]
+    established = ["wait", "--for=condition=Established", "crd/workflowexecutions.kubernaut.ai", "--timeout=60s"]
     subprocess.run(
         [str(api_cluster.kubectl), *established], env=api_cluster.environment(), check=True, capture_output=True
     )
+    await_unsigned_taken(api_cluster.kubeconfig)
     return api_cluster
 
 

@@ -12,6 +12,7 @@ from devcluster.cluster import Cluster
 from models.freeze import FREEZE_AUDITED, FREEZE_NAME, UNFREEZE_REQUESTED_BY
 from models.names import ASK_CANCEL, ASK_CLEAR, ASK_UNLOCK, FINALIZER, REQUESTED_BY
 from tests.contract.crd.conftest import DEPLOY, Kubectl, minimal_spec
+from tests.unsigned import await_unsigned_taken
 from tests.waiting import until
 
 EXECUTOR = ("system:serviceaccount:kubernaut-system:kubernaut-executor", "system:serviceaccounts")
@@ -50,9 +51,10 @@ def policy(crd_cluster: Cluster, kubectl: Kubectl) -> Iterator[Kubectl]:
         except AssertionError:
             return False
 
-    until(in_force, 30, "the policy is in force")
+    until(in_force, 60, "the policy is in force")
     yield kubectl
     kubectl("delete", "-f", str(DEPLOY / "admission.yaml"))
+    await_unsigned_taken(crd_cluster.kubeconfig)
 
 
 @pytest.fixture

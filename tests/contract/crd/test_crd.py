@@ -42,7 +42,7 @@ def test_a_fresh_execution_is_pending_before_anybody_wrote_to_it(kubectl: Kubect
     assert created["status"] == {"phase": "Pending"}
     assert kubectl.get("fresh")["status"] == {"phase": "Pending"}
     assert kubectl.get("fresh")["metadata"]["resourceVersion"] == created["metadata"]["resourceVersion"]
-    kubectl("wait", "wfe/fresh", "--for=jsonpath={.status.phase}=Pending", "--timeout=5s")
+    kubectl("wait", "wfe/fresh", "--for=jsonpath={.status.phase}=Pending", "--timeout=60s")
 
 
 def test_the_first_row_of_a_watch_shows_pending(kubectl: Kubectl) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +28,7 @@ from datastorage.settings import parse_settings
 from datastorage.upkeep import Upkeep
 from models.tables import metadata
 from tests.postgres_plugin import PostgresServer
+from tests.waiting import until
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 _numbers = count(1)
@@ -63,9 +63,7 @@ class Service:
 
     def __enter__(self) -> Service:
         self._thread.start()
-        deadline = time.monotonic() + 10
-        while not self._server.started and time.monotonic() < deadline:
-            time.sleep(0.005)
+        until(lambda: self._server.started, 60, "the service listens", every=0.005)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -149,6 +147,15 @@ def client(service: Service) -> Iterator[httpx.Client]:
     """Return a client whose base is the audit API."""
     with httpx.Client(base_url=f"{service.url}/api/v1/audit", timeout=30) as http:
         yield http
+
+
+def await_requests_logged(caplog: pytest.LogCaptureFixture, count: int) -> None:
+    """Wait until the service has logged so many requests: it does when their answers have gone already."""
+
+    def logged() -> bool:
+        return sum(record.name == "datastorage.request" for record in list(caplog.records)) >= count
+
+    until(logged, 30, f"{count} requests are logged")
 
 
 Event = Callable[..., dict[str, Any]]

@@ -14,7 +14,7 @@ from datastorage import logs
 from datastorage.openapi import document
 from datastorage.token_file import TokenFile
 from models.tables import audit_events
-from tests.contract.datastorage.conftest import Event, Service
+from tests.contract.datastorage.conftest import Event, Service, await_requests_logged
 
 WRITER, READER, HOLDER, BOTH, ALL = "w" * 20, "r" * 20, "h" * 20, "b" * 20, "a" * 20
 AUDIT = "/api/v1/audit"
@@ -171,6 +171,7 @@ def test_each_refusal_is_counted_by_its_reason_and_no_token_is_shown(
     ]
     assert [answer.status_code for answer in answers] == [401, 401, 401, 403, 403, 201]
     assert asking.refusals() == {"missing": 1, "malformed": 1, "unknown": 1, "forbidden": 2}
+    await_requests_logged(caplog, len(answers))
     told = [vars(record)["fields"] for record in caplog.records if record.name == "datastorage.request"]
     assert [(line.get("caller"), line.get("refused")) for line in told] == [
         (None, "missing"),

@@ -118,7 +118,7 @@ def test_heads_are_held_in_one_order(postgres_server: PostgresServer, there: boo
     with engine.begin() as connection:
         hold_heads(connection, ["b"])
         other.start()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not waits() and time.monotonic() < deadline:
             time.sleep(0.01)
         assert hold_heads(connection, ["c"])

@@ -19,7 +19,7 @@ from datastorage.app import create_app
 from datastorage.clock import Clock
 from datastorage.logs import JsonFormatter
 from datastorage.openapi import document
-from tests.contract.datastorage.conftest import Event, Service, engine_for
+from tests.contract.datastorage.conftest import Event, Service, await_requests_logged, engine_for
 
 
 def test_health(service: Service) -> None:
@@ -100,6 +100,7 @@ def test_logs_say_who_but_not_what(
         with engine.begin() as connection:
             connection.execute(text("ALTER TABLE elsewhere RENAME TO audit_events"))
     formatter = JsonFormatter()
+    await_requests_logged(caplog, 4)
     lines: list[dict[str, Any]] = [json.loads(formatter.format(record)) for record in caplog.records]
     requests = [line for line in lines if line["logger"] == "datastorage.request"]
     assert [line["status"] for line in requests] == [201, 201, 400, 500]

@@ -159,7 +159,7 @@ def test_the_token_of_a_deleted_account_is_unknown(reviews: TokenReviews, world:
     role = ("--role=kubernaut-audit-reader", f"--serviceaccount={SYSTEM}:leaver")
     world.kubectl("create", "rolebinding", "leaver", "-n", SYSTEM, *role)
     token = world.token("leaver")
-    until(lambda: _admitted(reviews, token, Right.READ), 30, "the binding is in force")
+    until(lambda: _admitted(reviews, token, Right.READ), 60, "the binding is in force")
     world.kubectl("delete", "serviceaccount", "leaver", "-n", SYSTEM)
     # The API server itself remembers good tokens for ten seconds.
     until(lambda: not _admitted(reviews, token, Right.READ), 60, "the token is refused")
@@ -169,9 +169,9 @@ def test_the_token_of_a_deleted_account_is_unknown(reviews: TokenReviews, world:
 def test_a_right_that_is_taken_is_gone(reviews: TokenReviews, world: World) -> None:
     role = ("--role=kubernaut-audit-writer", f"--serviceaccount={SYSTEM}:{STRANGER}")
     world.kubectl("create", "rolebinding", "for-a-while", "-n", SYSTEM, *role)
-    until(lambda: _admitted(reviews, world.stranger, Right.WRITE), 30, "the binding is in force")
+    until(lambda: _admitted(reviews, world.stranger, Right.WRITE), 60, "the binding is in force")
     world.kubectl("delete", "rolebinding", "for-a-while", "-n", SYSTEM)
-    until(lambda: not _admitted(reviews, world.stranger, Right.WRITE), 30, "the binding is gone")
+    until(lambda: not _admitted(reviews, world.stranger, Right.WRITE), 60, "the binding is gone")
 
 
 def test_what_was_allowed_is_remembered_for_a_while_and_a_refusal_never(

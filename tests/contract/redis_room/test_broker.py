@@ -30,7 +30,7 @@ def test_messages_share_a_client_and_arrive(redis_url: str, monkeypatch: Any) ->
         for number in range(1, 20):
             queue.put(number)
         assert len(made) == before
-        assert [queue.get(timeout=5).payload for _ in range(20)] == list(range(20))
+        assert [queue.get(timeout=60).payload for _ in range(20)] == list(range(20))
         queue.close()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import timedelta
@@ -21,13 +20,14 @@ from tasks.redis_scripts.outbox import Outbox
 from tasks.redis_scripts.queue import Claim, WorkQueue
 from tasks.waiting import wait_for_redis
 from tests.redis_plugin import RedisServer
+from tests.waiting import until
 
 A = Key("ns", "a")
 
 
 @pytest.fixture
 def client(redis_server: RedisServer) -> Iterator[Client]:
-    with connect(RedisSettings(url=redis_server.url, socket_timeout=timedelta(milliseconds=300))) as connected:
+    with connect(RedisSettings(url=redis_server.url, socket_timeout=timedelta(seconds=30))) as connected:
         yield connected
 
 
@@ -54,16 +54,23 @@ def test_an_outage_is_transient_everywhere(redis_server: RedisServer, client: Cl
     ping(client)
 
 
-def test_a_frozen_redis_does_not_block_a_pass(redis_server: RedisServer, client: Client) -> None:
-    ping(client)
-    os.kill(redis_server.pid, signal.SIGSTOP)
-    began = time.monotonic()
+def test_a_frozen_redis_does_not_block_a_pass(redis_server: RedisServer) -> None:
+    with connect(RedisSettings(url=redis_server.url, socket_timeout=timedelta(milliseconds=300))) as hasty:
+        until(lambda: _answers(hasty), 60, "it is connected")
+        os.kill(redis_server.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(Transient, match="TimeoutError"):
+                ping(hasty)
+        finally:
+            os.kill(redis_server.pid, signal.SIGCONT)
+
+
+def _answers(client: Client) -> bool:
     try:
-        with pytest.raises(Transient, match="TimeoutError"):
-            ping(client)
-    finally:
-        os.kill(redis_server.pid, signal.SIGCONT)
-    assert time.monotonic() - began < 5
+        ping(client)
+    except Transient:
+        return False
+    return True
 
 
 def test_a_full_redis_is_transient(client: Client) -> None:
@@ -93,8 +100,8 @@ def test_a_redis_that_drops_keys_is_refused_at_the_start(
     settings = parse_settings({"redis": {"url": redis_url}}, {}, {}).redis
     try:
         with pytest.raises(Misconfigured, match=policy) if refused else nullcontext():
-            assert wait_for_redis(settings, threading.Event(), 5)
+            assert wait_for_redis(settings, threading.Event(), 60)
     finally:
         redis_client.config_set("maxmemory", "0")
         redis_client.config_set("maxmemory-policy", "noeviction")
-    assert wait_for_redis(settings, threading.Event(), 5)
+    assert wait_for_redis(settings, threading.Event(), 60)

@@ -293,13 +293,16 @@ def test_a_redis_emptied_during_a_restoration_is_noticed(
     assert closed.open_gate(again)
 
 
-def test_one_restores_at_a_time_while_he_lives(closed: Holds, redis_client: Client) -> None:
+def test_one_restores_at_a_time_while_he_lives(
+    closed: Holds, redis_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.redis_scripts.hold.RESTORER_LIVES", timedelta(minutes=10))
     restoration = closed.begin_restore()
     assert restoration is not None
     assert closed.restore(TARGET, A, 5, BORN)
-    redis_client.pexpire("t:restoring", 500)
+    redis_client.pexpire("t:restoring", 60_000)
     assert closed.attend(restoration)
-    assert redis_client.pttl("t:restoring") > 4_000
+    assert redis_client.pttl("t:restoring") > 300_000
     assert closed.restoring()
     assert closed.begin_restore() is None
     assert not closed.attend(restoration + 1)

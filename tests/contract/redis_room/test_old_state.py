@@ -52,7 +52,7 @@ def test_gate_of_a_replica_that_took_over_is_closed(own_server: RedisServer, red
         assert isinstance(Holds(client, "t").take(OLD, A), Mine)
         second.replicaof("127.0.0.1", str(own_server.port))
         try:
-            until(lambda: second.get("t:epoch") == client.get("t:epoch"), 20, "everything is replicated")
+            until(lambda: second.get("t:epoch") == client.get("t:epoch"), 60, "everything is replicated")
         finally:
             second.replicaof("NO", "ONE")
         assert_nothing_goes_before_it_is_restored(Holds(second, "t"))

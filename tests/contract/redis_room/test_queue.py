@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -285,8 +285,11 @@ def test_a_clock_that_was_set_back_does_not_silence_kicks(queue: WorkQueue, set_
 
 def test_now_is_the_time_of_redis(redis_client: Client) -> None:
     queue = WorkQueue(redis_client, "t", horizon=60 * SECOND)
-    earlier, later = queue.now(), queue.now()
-    assert earlier.utcoffset() == timedelta()
-    assert earlier < later < earlier + SECOND
-    seconds, _ = redis_client.time()
-    assert abs(later.timestamp() - seconds) < 2
+    times = [_time_of(redis_client), queue.now(), queue.now(), _time_of(redis_client)]
+    assert times[1].utcoffset() == timedelta()
+    assert times == sorted(times)
+
+
+def _time_of(client: Client) -> datetime:
+    seconds, microseconds = client.time()
+    return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)

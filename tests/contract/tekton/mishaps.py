@@ -121,15 +121,15 @@ def node_says(*statuses: Document) -> Mishap:
     return befall
 
 
-def time_is_up_when(reason: str, first: Mishap | None = None) -> Mishap:
-    """Let the time of a run be up as soon as its task says what it waits for."""
+def time_is_up_when(reason: str, first: Mishap | None = None, limit: str = "1ms") -> Mishap:
+    """Let the time of a run be up as soon as its task says what it waits for, or after a limit from its start."""
 
     def befall(stage: Stage, case: Case) -> None:
         if first is not None:
             first(stage, case)
         until(lambda: _reasons(stage, case) == [reason], DEADLINE, f"the task says {reason}")
         stage.client.request(
-            "PATCH", f"{API}/pipelineruns/{case.run}", {"spec": {"timeouts": {"pipeline": "1ms"}}}, MERGE_PATCH
+            "PATCH", f"{API}/pipelineruns/{case.run}", {"spec": {"timeouts": {"pipeline": limit}}}, MERGE_PATCH
         )
 
     return befall
@@ -164,9 +164,11 @@ def no_pods(stage: Stage) -> Iterator[None]:
     path = f"{CORE}/resourcequotas/none"
     try:
         until(lambda: (stage.client.request("GET", path).get("status") or {}).get("hard"), DEADLINE, "the quota counts")
+        stage.await_pods(taken=False)
         yield
     finally:
         stage.client.request("DELETE", path)
+        stage.await_pods(taken=True)
 
 
 @contextmanager

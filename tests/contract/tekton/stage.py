@@ -15,12 +15,15 @@ from urllib.parse import urlencode
 
 from devcluster import bundle
 from devcluster.cluster import Cluster
-from devcluster.scripted.connection import MERGE_PATCH, Client, Server
+from devcluster.scripted.connection import MERGE_PATCH, Client, Refused, Server
 from tests.waiting import until
 
 NAMESPACE = "contract-runs"
 ACCOUNT = "runner"
 DEADLINE = 60.0  # seconds
+LONG = "10m"
+"""A time for a run that is not up while anybody looks."""
+
 API = f"/apis/tekton.dev/v1/namespaces/{NAMESPACE}"
 
 
@@ -33,7 +36,7 @@ class Case:
     name: str
     annotations: Mapping[str, str] = field(default_factory=dict)
     bundle: str = "tasks-1"
-    timeout: str = "10m"
+    timeout: str = LONG
     account: str = ACCOUNT
     cancel: str = ""
     image: str = ""
@@ -113,6 +116,21 @@ class Stage:
         """Wait until the TaskRuns of a deleted run are gone, too."""
         until(lambda: not self.task_runs(case), DEADLINE, "its TaskRuns gone")
 
+    def await_pods(self, *, taken: bool) -> None:
+        """Wait until the API server takes pods of the runs, or does not: it hears of a quota or a label later."""
+        container = {"name": "main", "image": "scripted/step:v1"}
+        spec = {"serviceAccountName": ACCOUNT, "containers": [container]}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "probe"}, "spec": spec}
+
+        def takes() -> bool:
+            try:
+                self.client.request("POST", f"/api/v1/namespaces/{NAMESPACE}/pods?dryRun=All", pod)
+            except Refused:
+                return False
+            return True
+
+        until(lambda: takes() is taken, DEADLINE, f"pods are taken: {taken}")
+
     def _run(self, case: Case) -> dict[str, Any]:
         image = case.image or f"contract/run:{case.bundle}"
         params = {"bundle": f"{self.registry}/{image}", "name": "workflow", "kind": "pipeline"}
@@ -153,7 +171,7 @@ class Stage:
                 "watch": "1",
                 "resourceVersion": created["metadata"]["resourceVersion"],
                 "fieldSelector": f"metadata.name={created['metadata']['name']}",
-                "timeoutSeconds": "10",
+                "timeoutSeconds": "60",
             }
         )
         seen: list[str] = []

@@ -89,7 +89,9 @@ def test_pod_that_pod_security_refuses(real_stage: Stage) -> None:
     patch = "application/merge-patch+json"
     real_stage.client.request("PATCH", path, {"metadata": {"labels": {label: "restricted"}}}, patch)
     try:
+        real_stage.await_pods(taken=False)
         details = read(real_stage, Case("r-security"))
     finally:
         real_stage.client.request("PATCH", path, {"metadata": {"labels": {label: None}}}, patch)
+        real_stage.await_pods(taken=True)
     assert (details.reason, details.started) == (Reason.FORBIDDEN, False), details

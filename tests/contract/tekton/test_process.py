@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ import pytest
 
 from devcluster import scripted
 from devcluster.cluster import Cluster
-from devcluster.scripted.connection import Client, Refused, Server
+from devcluster.scripted.connection import MERGE_PATCH, Client, Refused, Server
 from tests.waiting import until
 
-SECONDS = 15.0
+SECONDS = 60.0
 
 
 class Runs:
@@ -40,6 +41,9 @@ class Runs:
             "spec": {"pipelineRef": {"resolver": "bundles", "params": params}, **spec},
         }
         return str(self.client.request("POST", f"{self.api}/pipelineruns", document)["metadata"]["uid"])
+
+    def change(self, name: str, patch: dict[str, Any], subresource: str = "") -> None:
+        self.client.request("PATCH", f"{self.api}/pipelineruns/{name}{subresource}", patch, MERGE_PATCH)
 
     def delete(self, name: str) -> None:
         self.client.request("DELETE", f"{self.api}/pipelineruns/{name}")
@@ -119,12 +123,16 @@ def test_a_run_deleted_in_the_middle_leaves_no_task_run(runs: Runs) -> None:
 
 def test_what_happened_while_the_player_was_away_is_made_up_for(runs: Runs) -> None:
     with scripted.start(runs.kubeconfig, namespace=runs.namespace):
-        runs.create("going", "outcome-hang", timeouts={"pipeline": "3s"})
+        runs.create("going", "outcome-hang")
         runs.await_condition("going", "Unknown/Running")
         runs.create("again", "outcome-hang")
         runs.await_condition("again", "Unknown/Running")
     runs.delete("again")
     uid = runs.create("again", "outcome-success")
+    # Begun an hour ago, its time was up half an hour later.
+    began = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
+    runs.change("going", {"spec": {"timeouts": {"pipeline": "30m"}}})
+    runs.change("going", {"status": {"startTime": began}}, "/status")
     with scripted.start(runs.kubeconfig, namespace=runs.namespace):
         runs.await_condition("again", "True/Succeeded")
         assert runs.task_runs()["again-task-1"] == uid, "the TaskRun of the earlier run was replaced"

@@ -29,7 +29,7 @@ def client(api_cluster: Cluster) -> Iterator[Client]:
 
 
 def test_after_410_it_lists_again_and_tells_what_has_gone(client: Client) -> None:
-    (told,) = client.stream(f"{RUNS}?watch=1&resourceVersion={FORGOTTEN}", 10.0)
+    (told,) = client.stream(f"{RUNS}?watch=1&resourceVersion={FORGOTTEN}", 60.0)
     assert told["object"]["code"] == 410, "the server still knows; the test below proves nothing"
     ghost = {"metadata": {"uid": "ghost", "name": "ghost"}}
     reflector = Reflector(client, RUNS, version=FORGOTTEN, known={"ghost": ghost})

@@ -59,7 +59,7 @@ def test_killed_in_the_middle_of_batches(start: Start, server: PostgresServer) -
     stored = threading.Semaphore(0)
 
     def send(number: int) -> None:
-        with httpx.Client(timeout=30) as client:
+        with httpx.Client(timeout=60) as client:
             for first in range(number * 1000, number * 1000 + 500, 50):
                 batch = [event(first + n + 1) for n in range(50)]
 
@@ -76,7 +76,7 @@ def test_killed_in_the_middle_of_batches(start: Start, server: PostgresServer) -
         sender.start()
     for _ in range(3):
         for _ in range(4):
-            assert stored.acquire(timeout=30)
+            assert stored.acquire(timeout=90)
         server.kill()
         server.start()
     for sender in senders:
@@ -93,7 +93,7 @@ def test_a_lock_that_is_not_given_in_time_is_503(start: Start, server: PostgresS
         answer = httpx.post(f"{url}/api/v1/audit/events", json=event(1))
         assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (503, "database-unavailable")
     engine.dispose()
-    assert httpx.post(f"{url}/api/v1/audit/events", json=event(1)).status_code == 201
+    eventually(lambda: httpx.post(f"{url}/api/v1/audit/events", json=event(1)).status_code == 201)
 
 
 def test_a_statement_that_takes_too_long_is_503(start: Start, server: PostgresServer) -> None:
@@ -103,4 +103,5 @@ def test_a_statement_that_takes_too_long_is_503(start: Start, server: PostgresSe
         connection.execute(text("LOCK TABLE audit_events"))
         assert httpx.get(f"{url}/api/v1/audit/events").status_code == 503
     engine.dispose()
-    assert httpx.get(f"{url}/api/v1/audit/events").status_code == 200
+    # With so little time a busy machine may still refuse it now and then.
+    eventually(lambda: httpx.get(f"{url}/api/v1/audit/events").status_code == 200)

@@ -143,7 +143,7 @@ def test_sigterm_finishes_what_was_accepted(start: Start) -> None:
     server = start("serve", "--port", "0")
     body = json.dumps(event(1)).encode()
     port = int(server.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         head = f"POST /api/v1/audit/events HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body[:10])
         eventually(lambda: httpx.get(f"{server.url}/health/live").is_success)
@@ -207,7 +207,9 @@ def test_more_requests_than_connections_wait_and_open_no_others(start: Start, ow
         sender.start()
     most = 0
     with psycopg.connect(own_server.url(), autocommit=True) as watching:
-        while any(sender.is_alive() for sender in senders):
+        working = True
+        while working:
+            working = any(sender.is_alive() for sender in senders)  # and once more when they are done
             query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'datastorage'"
             most = max(most, watching.execute(query).fetchall()[0][0])
     assert statuses == [201] * 40
