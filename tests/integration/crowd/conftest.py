@@ -36,6 +36,6 @@ def passes(stack: Stack) -> int:
 
 
 def _passes(url: str) -> float:
-    text = httpx.get(url, timeout=20).raise_for_status().text
+    text = httpx.get(url, timeout=60).raise_for_status().text
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
     return sum(sample.value for sample in samples if sample.name == "workflowexecution_reconcile_total")

@@ -90,8 +90,8 @@ def status_refused(terminal: Terminal, poison: str, probe: str) -> Iterator[None
 
 def refused_writes(log: Path, after: int, name: str) -> list[datetime]:
     """Return when the executor's writes of a status were refused, by the API server's audit log."""
-    lines = log.read_bytes()[after:].decode().splitlines()
-    entries: list[dict[str, Any]] = [json.loads(line) for line in lines if line.endswith("}")]
+    whole = log.read_bytes()[after:].rpartition(b"\n")[0].decode()
+    entries: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
     return [
         parse_instant(entry["requestReceivedTimestamp"])
         for entry in entries

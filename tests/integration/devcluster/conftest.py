@@ -28,7 +28,7 @@ def until() -> Until:
     """Give a way to wait for a state of the world, with a deadline."""
 
     def wait(condition: Callable[[], object], complaint: str) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < deadline, complaint
             time.sleep(0.05)

@@ -32,7 +32,7 @@ with devcluster.start("api", name="owned") as started:
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command line as a person does."""
     line = [sys.executable, "-m", "devcluster", *arguments]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
 def living(processes: list[int]) -> list[int]:
@@ -152,7 +152,7 @@ def test_an_existing_cluster_is_used_and_left_alone(
         used.ensure_runner("borrowed", "runner")
     assert used.server == api_cluster.server
     listed = [str(api_cluster.kubectl), "get", "namespace", "borrowed", "-o", "name"]
-    told = subprocess.run(listed, env=api_cluster.environment(), capture_output=True, text=True, timeout=30)
+    told = subprocess.run(listed, env=api_cluster.environment(), capture_output=True, text=True, timeout=60)
     assert told.stdout == "namespace/borrowed\n"
 
 

@@ -11,7 +11,7 @@ from tests.stack_plugin import StackFactory
 from tests.terminal import Terminal, sit_down
 
 SETTINGS = {
-    "execution.cooldown_period": "10s",
+    "execution.cooldown_period": "20s",
     "execution.cancel_timeout": "5s",
     "backoff.base_cooldown": "4s",
     "backoff.jitter": "0",
@@ -33,4 +33,4 @@ def terminal(stack: Stack) -> Terminal:
 def clean(terminal: Terminal) -> Iterator[None]:
     """Leave no execution of a test behind: deletion has to work anyhow."""
     yield
-    terminal.clear(60, 30)
+    terminal.clear(80, 60)

@@ -16,6 +16,7 @@ import redis
 import yaml
 
 from cli.local import Stack
+from cli.local.ground import EXECUTOR, EXECUTOR_GROUPS
 from models.freeze import FREEZE_NAME
 from models.keys import Key
 from tasks.redis_scripts.outbox import Item, Outbox
@@ -67,7 +68,7 @@ def cancel_of_an_ended_one(terminal: Terminal) -> str:
 
 def test_a_freeze_lets_nothing_start_and_an_unfreeze_goes_on(terminal: Terminal) -> None:
     me = terminal.whoami()
-    terminal.declare("goes-on", TARGET, "outcome-success-20s")
+    terminal.declare("goes-on", TARGET, "outcome-hang")
     terminal.reaches("goes-on", "Running")
     terminal.wfe("freeze", "--reason", "database migration")
     assert f"it is frozen already, by {me} since" in terminal.refused("freeze", "--reason", "again")
@@ -84,10 +85,11 @@ def test_a_freeze_lets_nothing_start_and_an_unfreeze_goes_on(terminal: Terminal)
     assert shown["Freeze"].endswith("database migration")
     assert "1 Pending (1 Frozen)" in shown["Executions"]
     assert json.loads(plan(terminal, "planned", "shop/deployment/third"))[0]["outcome"] == "Waits"
+    terminal.succeed("goes-on")
     terminal.reaches("goes-on", "Completed")
     assert terminal.runs_of("frozen") == []
     terminal.wfe("unfreeze")
-    terminal.reaches("frozen", "Completed", 15)
+    terminal.reaches("frozen", "Completed")
     assert "nothing is frozen" in terminal.refused("unfreeze")
 
 
@@ -115,10 +117,11 @@ def plan(terminal: Terminal, name: str, target: str, **spec: Any) -> str:
 def test_plan_says_what_would_happen_and_changes_nothing(terminal: Terminal, stack: Stack, tmp_path: Path) -> None:
     file = tmp_path / "plan.yaml"
     file.write_text(yaml.safe_dump(terminal.manifest("planned", TARGET)), encoding="utf-8")
-    terminal.declare("holder", TARGET, "outcome-success-30s")
+    terminal.declare("holder", TARGET, "outcome-hang")
     free = terminal.manifest("free", "shop/deployment/free")
     terminal.reaches("holder", "Running")
     terminal.shows("holder", "attempt", 1)
+    until(lambda: _runs_on(terminal), 60, "Tekton has said of the run all that there is to say")
     before = everything(terminal, stack)
     held = terminal.wfe("plan", "-f", str(file))
     assert "default/planned: it waits (TargetResourceBusy): position 1, held by default/holder since" in held
@@ -137,6 +140,13 @@ def test_plan_says_what_would_happen_and_changes_nothing(terminal: Terminal, sta
     assert exists["outcome"] == "Exists"
     after = everything(terminal, stack)
     assert after == before
+
+
+def _runs_on(terminal: Terminal) -> bool:
+    words = ("get", "taskrun", "-n", RUNS, "-o", "jsonpath={.items[*].status.steps[*].running.startedAt}")
+    (run,) = terminal.runs_of("holder")
+    said = [condition["reason"] for condition in (run.get("status") or {}).get("conditions", ())]
+    return said == ["Running"] and terminal.kubectl(*words) != ""
 
 
 def everything(terminal: Terminal, stack: Stack) -> tuple[str, list[str]]:
@@ -162,7 +172,8 @@ def test_why_names_the_wrong_field(terminal: Terminal) -> None:
 def test_why_names_an_image_that_cannot_be_pulled(terminal: Terminal) -> None:
     terminal.declare("unpulled", TARGET, "outcome-image-pull")
     terminal.shows("unpulled", "reason", "BackingOff")
-    assert "an image of the pipeline cannot be pulled" in terminal.wfe("why", "unpulled")
+    # Between two attempts, that is: the next one begins after some seconds.
+    until(lambda: "an image of the pipeline cannot be pulled" in terminal.wfe("why", "unpulled"), 60, "why says it")
 
 
 def test_why_names_a_right_that_is_missing(terminal: Terminal) -> None:
@@ -171,15 +182,30 @@ def test_why_names_a_right_that_is_missing(terminal: Terminal) -> None:
     without = [{**rule, "verbs": [verb for verb in rule["verbs"] if verb != "create"]} for rule in before]
     terminal.kubectl("patch", *role, "--type=merge", "-p", json.dumps({"rules": without}))
     try:
+        await_right(terminal, "no")
         terminal.declare("forbidden", TARGET)
         terminal.shows("forbidden", "reason", "BackingOff")
-        told = terminal.wfe("why", "forbidden")
-        assert "the API server refused its run (RBACDenied" in told
+        told = until(
+            lambda: _why(terminal, "forbidden", "the API server refused its run (RBACDenied"), 60, "why says it"
+        )
         assert "give the executor the right (deploy/rbac.yaml)" in told
         rights = json.loads(plan(terminal, "planned", "shop/deployment/x"))[0]["checks"]
         assert next(check["state"] for check in rights if check["name"] == "Rights") == "FAIL"
     finally:
         terminal.kubectl("patch", *role, "--type=merge", "-p", json.dumps({"rules": before}))
+        await_right(terminal, "yes")
+
+
+def await_right(terminal: Terminal, answer: str) -> None:
+    """Wait until the API server knows whether the executor may create runs: it hears of a changed role later."""
+    words = ("auth", "can-i", "create", "pipelineruns.tekton.dev", "-n", RUNS, "--as", EXECUTOR)
+    groups = [word for group in EXECUTOR_GROUPS for word in ("--as-group", group)]
+    until(lambda: terminal.kubectl(*words, *groups, check=False).strip() == answer, 60, f"its right: {answer}")
+
+
+def _why(terminal: Terminal, name: str, words: str) -> str:
+    told = terminal.wfe("why", name)
+    return told if words in told else ""
 
 
 def test_why_names_whose_finalizer_keeps_it(terminal: Terminal) -> None:
@@ -187,7 +213,7 @@ def test_why_names_whose_finalizer_keeps_it(terminal: Terminal) -> None:
     terminal.reaches("held", "Running")
     terminal.kubectl("patch", "wfe", "held", "--type=json", "-p", _KEEP)
     terminal.kubectl("delete", "wfe", "held", "--wait=false")
-    until(lambda: "we are done with it" in terminal.wfe("why", "held"), 40, "only the other's finalizer keeps it")
+    until(lambda: "we are done with it" in terminal.wfe("why", "held"), 90, "only the other's finalizer keeps it")
     assert "ask whoever owns the finalizer example.com/keep" in terminal.wfe("why", "held")
     terminal.kubectl("patch", "wfe", "held", "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
 
@@ -213,7 +239,7 @@ def test_one_person_does_not_sign_for_another(terminal: Terminal) -> None:
 def test_settings_are_shown_with_where_they_come_from(terminal: Terminal) -> None:
     rows = {row["key"]: row for row in terminal.read("config", "show")}
     cooldown = rows["execution.cooldown_period"]
-    assert (cooldown["value"], cooldown["origin"]) == ("10s", "file")
+    assert (cooldown["value"], cooldown["origin"]) == ("20s", "file")
     assert (rows["execution.namespace"]["origin"], rows["redis.password"]["value"]) == ("default", "")
     assert "execution.cooldown_period" in terminal.wfe("config", "show")
 
@@ -242,7 +268,7 @@ def test_an_audit_event_in_quarantine_is_shown_and_sent_again(terminal: Terminal
             # Under an id that is not the living execution's: of an earlier one, then.
             return body["event_id"] in terminal.wfe("audit", "told", "--all", "-o", "json")
 
-        until(stored, 30, "the event is stored", every=0.5)
+        until(stored, 60, "the event is stored", every=0.5)
         assert "No audit event is in quarantine." in terminal.wfe("audit", "quarantine", "list")
     finally:
         client.close()

@@ -25,7 +25,7 @@ def test_another_worker_goes_on(terminal: Terminal, stack: Stack) -> None:
         terminal.reaches(name, "Running")
     stack.kill9("worker-1")
     for name in names:
-        terminal.reaches(name, "Completed", 30)
+        terminal.reaches(name, "Completed")
     for name in names:
         assert len(terminal.runs_of(name)) <= 1
         assert terminal.told(name) == ["started", "completed"]
@@ -34,7 +34,7 @@ def test_another_worker_goes_on(terminal: Terminal, stack: Stack) -> None:
 
 def test_redis_that_comes_back_empty_loses_nothing(terminal: Terminal, stack: Stack) -> None:
     target = "shop/deployment/kept"
-    terminal.declare("runs", target, "outcome-success-20s")
+    terminal.declare("runs", target, "outcome-hang")
     uid = terminal.reaches("runs", "Running") and terminal.runs_of("runs")[0]["metadata"]["uid"]
     terminal.declare("waits", target)
     terminal.shows("waits", "reason", "TargetResourceBusy")
@@ -43,9 +43,10 @@ def test_redis_that_comes_back_empty_loses_nothing(terminal: Terminal, stack: St
     assert "Redis does not answer" in told
     terminal.declare("new", "shop/deployment/new")
     stack.start("redis")
-    terminal.reaches("new", "Completed", 60)
-    terminal.reaches("runs", "Completed", 60)
-    second = terminal.reaches("waits", "Completed", 60)
+    terminal.reaches("new", "Completed")
+    terminal.succeed("runs")
+    terminal.reaches("runs", "Completed")
+    second = terminal.reaches("waits", "Completed")
     assert second["startTime"] > terminal.status("runs")["completionTime"]
     assert [run["metadata"]["uid"] for run in terminal.runs_of("runs")] in ([], [uid])
     for name, told_ in (("runs", ["started", "completed"]), ("waits", ["queued", "started", "completed"])):
@@ -69,8 +70,8 @@ def test_deletions_end_within_a_minute_of_redis_coming_back(terminal: Terminal, 
         assert {"rests", "broke", "runs", "waits"} <= _names(terminal)
     finally:
         stack.start("redis")
-    until(lambda: not _names(terminal), 60, "all are gone", every=0.5)
-    until(lambda: terminal.runs() == [], 20, "their runs are gone", every=0.5)
+    until(lambda: not _names(terminal), 100, "all are gone", every=0.5)
+    until(lambda: terminal.runs() == [], 60, "their runs are gone", every=0.5)
     assert "No target is held." in terminal.wfe("locks")
     terminal.declare("next", target)
     terminal.reaches("next", "Completed")
@@ -91,22 +92,22 @@ def test_datastorage_is_away_and_redis_is_lost_meanwhile(terminal: Terminal, sta
             terminal.declare(name, f"shop/deployment/{name}")
         for name in names:
             terminal.reaches(name, "Completed")
-        before = until(lambda: _waiting(outbox, 6), 20, "six audit events wait")
+        before = until(lambda: _waiting(outbox, 6), 60, "six audit events wait")
         audit = {name: _audit_recorded(terminal, name) for name in names}
         assert set(audit.values()) == {("False", "AuditPending")}
-        until(lambda: _buffered(stack) == 6, 20, "the metric shows what waits")
+        until(lambda: _buffered(stack) == 6, 60, "the metric shows what waits")
         shown = until(lambda: _not_well(terminal), 60, "status names the trouble", every=0.5)
         assert re.search(r"Outbox +NOT WELL +6 audit events wait.* times in a row: DataStorage did not answer", shown)
 
         stack.restart("redis")
-        after = until(lambda: _waiting(outbox, 6), 60, "what was lost is derived again")
+        after = until(lambda: _waiting(outbox, 6), 90, "what was lost is derived again")
         assert after == before
     finally:
         stack.start("datastorage")
     for name in names:
         assert terminal.told(name) == ["started", "completed"]
         assert _audit_recorded(terminal, name) == ("True", "AuditSucceeded")
-    assert _buffered(stack) == 0
+    until(lambda: _buffered(stack) == 0, 60, "the metric shows that nothing waits")
     assert "OK: " in terminal.wfe("audit", "verify")
     client.close()
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,16 @@ class World:
         assert document is not None, path
         self.cluster.delete(path, uid=document["metadata"]["uid"])
 
+    @contextmanager
+    def long_cooldown(self) -> Iterator[timedelta]:
+        """Let a cooldown last longer than any test while the context does."""
+        parts, lasts = self.parts, timedelta(minutes=10)
+        self.parts = replace(parts, policy=replace(parts.policy, cooldown=lasts))
+        try:
+            yield lasts
+        finally:
+            self.parts = parts
+
     def events_of(self, key: Key) -> list[str]:
         selector = f"involvedObject.name={key.name}"
         listed = self.cluster.list(paths.kubernetes_events(key.namespace), field_selector=selector)
@@ -119,7 +131,7 @@ def prepared(api_cluster: LocalCluster) -> Cluster:
         api_cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}])
     cluster = Cluster.connect(str(api_cluster.kubeconfig))
     for path in (paths.executions(NAMESPACE), paths.pipeline_runs(RUNS)):
-        until(lambda path=path: _served(cluster, path), 30, f"{path} is served")  # type: ignore[misc]
+        until(lambda path=path: _served(cluster, path), 60, f"{path} is served")  # type: ignore[misc]
     return cluster
 
 

@@ -55,7 +55,7 @@ def _specs(draw: st.DrawFn) -> dict[str, Any]:
     return spec
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(spec=_specs())
 def test_any_accepted_spec_runs_waits_or_fails_with_a_reason(world: World, spec: dict[str, Any]) -> None:
     key = _declare(world, f"any{next(_numbers)}", spec)

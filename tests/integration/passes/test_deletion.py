@@ -48,7 +48,7 @@ def leaves(world: World, key: Key) -> None:
         run_key(key, world.parts)
         return world.parts.executions.get(key) is None
 
-    until(gone, 20, f"{key} is gone")
+    until(gone, 60, f"{key} is gone")
     assert "WorkflowExecutionDeleted" in world.events_of(key)
 
 
@@ -61,13 +61,13 @@ def _types_removed(api_cluster: LocalCluster, cluster: Cluster, *names: str) -> 
         cluster.delete(f"{CRDS}/{name}.tekton.dev", uid=document["metadata"]["uid"])
     try:
         for name in names:
-            until(lambda name=name: not _served(cluster, name, True), 30, f"{name} are gone")  # type: ignore[misc]
+            until(lambda name=name: not _served(cluster, name, True), 60, f"{name} are gone")  # type: ignore[misc]
         yield
     finally:
         builds.ensure(None, tekton_crds=True, say=lambda line: None)
         api_cluster.apply(manifests.load(builds.prepared(manifests.CRDS)))
         for name in names:
-            until(lambda name=name: _served(cluster, name, False), 30, f"{name} are back")  # type: ignore[misc]
+            until(lambda name=name: _served(cluster, name, False), 60, f"{name} are back")  # type: ignore[misc]
 
 
 def _served(cluster: Cluster, name: str, unsure: bool) -> bool:
@@ -81,7 +81,7 @@ def _served(cluster: Cluster, name: str, unsure: bool) -> bool:
     return True
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("types", [("pipelineruns", "taskruns"), ("pipelineruns",), ("taskruns",)])
 def test_running_one_goes_without_tektons_types(
     world: World, api_cluster: LocalCluster, types: tuple[str, ...]
@@ -94,7 +94,7 @@ def test_running_one_goes_without_tektons_types(
         assert world.parts.holds.all() == []
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_failing_one_goes_without_the_type_of_its_tasks(world: World, api_cluster: LocalCluster) -> None:
     """Its run says that it failed, and nobody can be asked any more whether a task had started."""
     key = world.declare()
@@ -106,7 +106,7 @@ def test_failing_one_goes_without_the_type_of_its_tasks(world: World, api_cluste
         assert world.parts.holds.all() == []
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("namespace", ["leaving-ends", "leaving-gone"])
 def test_running_one_goes_without_its_namespace(world: World, api_cluster: LocalCluster, namespace: str) -> None:
     api_cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}])
@@ -138,7 +138,7 @@ def _finalize(api_cluster: LocalCluster, cluster: Cluster, namespace: str) -> No
         capture_output=True,
         text=True,
     )
-    until(lambda: cluster.get(f"{NAMESPACES}/{namespace}") is None, 20, "the namespace is gone")
+    until(lambda: cluster.get(f"{NAMESPACES}/{namespace}") is None, 60, "the namespace is gone")
 
 
 def test_one_in_line_goes_and_the_holder_stays(world: World) -> None:
@@ -155,7 +155,7 @@ def test_one_in_line_goes_and_the_holder_stays(world: World) -> None:
     assert world.run_of(first) is not None
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 def test_it_waits_for_redis_and_goes_when_redis_is_back(world: World, redis_server: Any) -> None:
     running = world.declare()
     target = world.read(running).spec.target
@@ -189,7 +189,7 @@ def test_what_it_does_not_wait_for_is_named_and_counted(world: World, caplog: py
         run_pass(key, late, world.parts.policy, world.parts.ports, lambda: 0.0, lambda: None)
         return world.parts.executions.get(key) is None
 
-    until(gone, 20, "it has gone, DataStorage or not")
+    until(gone, 60, "it has gone, DataStorage or not")
     assert f"{key}: gone, DataStorage had not acknowledged: workflow.started/1 " in caplog.text
     counted = world.parts.metrics.audit_let_go.labels(SERVICE).collect()
     assert [each.value for family in counted for each in family.samples if each.name.endswith("_total")] == [1]

@@ -66,7 +66,7 @@ def test_nothing_starts_and_then_it_goes_on(frozen: World) -> None:
     version = execution.resource_version
     assert frozen.make_pass(key).resource_version == version, "said once"
     frozen.remove(PATH)
-    until(lambda: frozen.make_pass(key).status.phase is Phase.RUNNING, 2, "the end of the freeze is seen")
+    until(lambda: frozen.make_pass(key).status.phase is Phase.RUNNING, 60, "the end of the freeze is seen")
     assert frozen.read(key).status.reason == ""
 
 

@@ -118,7 +118,7 @@ def _leave(world: World, key: Key) -> None:
         world.parts.outbox.acknowledge(world.parts.outbox.take(100))
         return step(world, key) is None
 
-    until(gone, 20, f"{key} is gone")
+    until(gone, 60, f"{key} is gone")
     step(world, key)
 
 

@@ -76,7 +76,7 @@ def test_orphan_ends_and_cools_down_and_is_deleted(world: World) -> None:
     key = world.declare(target)
     assert world.make_pass(key).status.reason == WaitReason.TARGET_BUSY
     world.end_run(key, succeeded=True, reason="Succeeded")
-    until(lambda: world.make_pass(key).status.phase is Phase.RUNNING, 10, "the orphan is replaced")
+    until(lambda: world.make_pass(key).status.phase is Phase.RUNNING, 60, "the orphan is replaced")
     run = world.run_of(key)
     assert run is not None
     assert run.uid != orphan.uid
@@ -126,7 +126,7 @@ def test_target_is_not_released_while_a_task_run_is_left(world: World) -> None:
         world.make_pass(key)
         return world.run_of(key) is None
 
-    until(cooled_down, 10, "the cooldown ends and its run is deleted")
+    until(cooled_down, 60, "the cooldown ends and its run is deleted")
     world.make_pass(key)
     assert isinstance(world.parts.holds.look(target, uid), Mine)
     world.remove(path)
@@ -145,17 +145,18 @@ def test_second_of_one_target_waits_in_line_and_starts_when_it_is_free(world: Wo
     third_status = world.make_pass(third).status
     assert third_status.queue is not None
     assert (third_status.queue.position, third_status.queue.holder) == (2, str(first))
-    world.end_run(first, succeeded=True, reason="Succeeded")
-    ended = world.make_pass(first)
-    assert ended.status.phase is Phase.COMPLETED
-    assert world.make_pass(second).status.reason == WaitReason.RECENTLY_REMEDIATED
+    with world.long_cooldown():
+        world.end_run(first, succeeded=True, reason="Succeeded")
+        ended = world.make_pass(first)
+        assert ended.status.phase is Phase.COMPLETED
+        assert world.make_pass(second).status.reason == WaitReason.RECENTLY_REMEDIATED
     assert ended.status.completed_at is not None
 
     def released() -> bool:
         world.make_pass(first)
         return not isinstance(world.parts.holds.look(target, ended.uid), Mine)
 
-    until(released, 10, "the cooldown ends")
+    until(released, 60, "the cooldown ends")
     assert world.parts.queue.now() >= ended.status.completed_at + world.parts.policy.cooldown
     assert "LockReleased" in world.events_of(first)
     started = world.make_pass(second).status

@@ -43,7 +43,7 @@ def test_the_watcher_waits_for_its_crd_lives_without_tekton_and_notices_it_come(
         asked = started.published.resyncs
         builds.ensure(None, tekton_crds=True, say=lambda line: None)
         bare.apply(manifests.load(builds.prepared(manifests.CRDS)))
-        until(lambda: runs.listed, 30)
+        until(lambda: runs.listed)
         until(lambda: started.published.resyncs > asked)
         assert around.engine_available(Engine.TEKTON)
         user.say(user.create_run(key), "True", "Succeeded")

@@ -37,27 +37,28 @@ def launch(bare: LocalCluster, redis_client: redis.Redis, start_python: Start) -
 
 
 def _said(log: Path, message: str) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    whole = log.read_text().rpartition("\n")[0]
+    lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
     return [line for line in lines if line["msg"] == message and line.get("waits_for") == THE_CRD]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 def test_the_crd_that_does_not_come_ends_a_worker_with_one(launch: Start) -> None:
     child, log = launch("-c", IMPATIENT, *WORKER)
-    assert child.wait(60) == 1
+    assert child.wait(90) == 1
     assert _said(log, "waiting")
     assert f"giving up: waited 3 s for {THE_CRD}" in log.read_text()
     assert " ready." not in log.read_text()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 def test_a_worker_waits_for_the_crd_says_so_and_goes_on(launch: Start, bare: LocalCluster) -> None:
     child, log = launch("-m", "celery", *WORKER)
-    until(lambda: _said(log, "waiting"), 40, "it says what it waits for")
-    until(lambda: _said(log, "still waiting"), 20, "it says so again")
+    until(lambda: _said(log, "waiting"), 90, "it says what it waits for")
+    until(lambda: _said(log, "still waiting"), 90, "it says so again")
     assert child.poll() is None
     assert " ready." not in log.read_text()
     bare.apply(CRD)
-    until(lambda: " ready." in log.read_text(), 40, "it is ready")
+    until(lambda: " ready." in log.read_text(), 90, "it is ready")
     child.send_signal(signal.SIGTERM)
-    assert child.wait(20) == 0
+    assert child.wait(90) == 0
