@@ -127,7 +127,7 @@ def test_holding_is_a_right_that_is_given_by_a_role_of_its_own(reviews: TokenRev
     role = ("--role=kubernaut-audit-holder", f"--serviceaccount={SYSTEM}:counsel")
     world.kubectl("create", "rolebinding", "counsel", "-n", SYSTEM, *role)
     token = world.token("counsel")
-    until(lambda: _admitted(reviews, token, Right.HOLD), 30, "the binding is in force")
+    until(lambda: _admitted(reviews, token, Right.HOLD), 60, "the binding is in force")
     assert reviews.admit(token, Right.HOLD) == f"system:serviceaccount:{SYSTEM}:counsel"
     assert reviews.admit(token, Right.READ) == f"system:serviceaccount:{SYSTEM}:counsel", "who holds sees what is held"
     assert refusal(reviews, token, Right.WRITE) is Reason.FORBIDDEN

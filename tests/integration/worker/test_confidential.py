@@ -49,7 +49,7 @@ def cluster(api_cluster: LocalCluster) -> Iterator[Cluster]:
     empty()  # once the policies of the test are forgotten
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_nobody_reads_a_secret_that_admission_quotes(
     cluster: Cluster, api_cluster: LocalCluster, start_python: Start, redis_server: Any
 ) -> None:
@@ -60,7 +60,7 @@ def test_nobody_reads_a_secret_that_admission_quotes(
         receiver = app.events.Receiver(connection, handlers={"*": told.append})
         with receiver.consumer_context() as (stream, _, _):
             _, log = start_python(api_cluster.kubeconfig, "-m", "celery", *WORKER)
-            until(lambda: " ready." in log.read_text(), 40, "the worker is ready")
+            until(lambda: " ready." in log.read_text(), 90, "the worker is ready")
             app.send_task(RESYNC_TASK, queue=RESYNC)
 
             def hears(what: str, field: str) -> bool:
@@ -71,7 +71,7 @@ def test_nobody_reads_a_secret_that_admission_quotes(
             until(lambda: hears("the password", "exception"), 60, "the run that nobody may delete fails a resync")
             until(lambda: hears(f"('{key}',)", "args"), 60, "a pass of the execution is told")
         until(lambda: f"{key}: refused, tried again" in log.read_text(), 60, "a pass was refused")
-        until(lambda: "the password" in _events_of(cluster, key), 30, "the execution says so")
+        until(lambda: "the password" in _events_of(cluster, key), 60, "the execution says so")
         events = _events_of(cluster, key)
     written = log.read_text().rpartition("\n")[0]  # it is being written: the last line may not be whole
     lines = [json.loads(line) for line in written.splitlines() if line.startswith("{")]
@@ -98,7 +98,7 @@ def _declare(cluster: Cluster, name: str) -> Key:
             "parameters": PARAMETERS,
         },
     }
-    until(lambda: _done(lambda: cluster.create(paths.executions(NAMESPACE), body)), 30, "executions are served")
+    until(lambda: _done(lambda: cluster.create(paths.executions(NAMESPACE), body)), 60, "executions are served")
     return Key(NAMESPACE, name)
 
 
@@ -151,8 +151,8 @@ def _quoting(cluster: Cluster, key: Key, run: str) -> Iterator[None]:
         assert document is not None
         uid = document["metadata"]["uid"]
         label = {"metadata": {"labels": {"tried": "true"}}}
-        until(lambda: not _done(lambda: cluster.merge_patch(paths.execution(key), label)), 30, "one policy counts")
-        until(lambda: not _done(lambda: cluster.delete(f"{run}?dryRun=All", uid=uid)), 30, "the other counts")
+        until(lambda: not _done(lambda: cluster.merge_patch(paths.execution(key), label)), 60, "one policy counts")
+        until(lambda: not _done(lambda: cluster.delete(f"{run}?dryRun=All", uid=uid)), 60, "the other counts")
         yield
 
 
