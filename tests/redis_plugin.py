@@ -101,6 +101,6 @@ def redis_client(redis_url: str) -> Iterator[redis.Redis]:
     """Return a client of an empty server."""
     import redis
 
-    with redis.Redis.from_url(redis_url) as client:
+    with redis.Redis.from_url(redis_url, socket_timeout=60) as client:
         client.flushall()
         yield client
