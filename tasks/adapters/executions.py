@@ -86,7 +86,9 @@ class ClusterExecutions:
             return
         uid, reason = str(document["metadata"]["uid"]), EventReason.FAILED
         reference = {"apiVersion": API_VERSION, "kind": KIND, "namespace": key.namespace, "name": key.name, "uid": uid}
-        secrets = confidential((document.get("spec") or {}).get("parameters") or {})
+        spec = document.get("spec")
+        given = spec.get("parameters") if isinstance(spec, Mapping) else None
+        secrets = confidential(given if isinstance(given, Mapping) else {})
         body = _event(reference, _derived(key, uid, reason, 0), reason, without(message, secrets), now)
         self._create_event(key.namespace, body, secrets)
 
