@@ -36,6 +36,11 @@ SOON = 20.0
 _numbers = itertools.count(1)
 
 
+def rounds() -> Iterator[int]:
+    """Count to three: what has to happen in time must do so in one of them, for the machine may pause in one."""
+    yield from range(3)
+
+
 def until(condition: Callable[[], object], seconds: float = 60) -> None:
     """Wait for a state."""
     start = time.monotonic()

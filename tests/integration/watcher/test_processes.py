@@ -6,6 +6,7 @@ import json
 import time
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,12 @@ import redis
 
 from tasks.adapters import paths
 from tasks.adapters.cluster import Cluster
-from tests.integration.watcher.conftest import SYSTEM, Launch, Process, User, until
-from watcher.leader import LEASE_NAME, LeaseTiming
-
-LEASE = LeaseTiming()
+from tests.integration.watcher.conftest import SOON, SYSTEM, Launch, Process, User, rounds, until
+from watcher.leader import LEASE_NAME
 
 
 def holder(cluster: Cluster) -> str:
-    lease = cluster.get(paths.lease(SYSTEM, LEASE_NAME))
-    return "" if lease is None else lease["spec"]["holderIdentity"]
+    return str(lease(cluster)["holderIdentity"])
 
 
 def get(address: str, path: str) -> Any:
@@ -44,38 +42,61 @@ def leader_and_standby(launch: Launch) -> tuple[Process, Process]:
     return leader, standby
 
 
-def test_a_released_lease_is_taken_over_long_before_its_end(
+def lease(cluster: Cluster) -> dict[str, Any]:
+    found = cluster.get(paths.lease(SYSTEM, LEASE_NAME))
+    assert found is not None
+    spec: dict[str, Any] = found["spec"]
+    return spec
+
+
+def test_a_released_lease_is_taken_over_within_three_seconds(
     launch: Launch, cluster: Cluster, redis_client: redis.Redis, user: User
 ) -> None:
     leader, standby = leader_and_standby(launch)
     key = user.declare()
     until(lambda: redis_client.zscore("wfe:due", str(key)) is not None)
-    assert standby.said("leading") == 0
-    before = cluster.get(paths.lease(SYSTEM, LEASE_NAME))
-    assert before is not None
-    assert leader.terminate() == 0
-    began = time.monotonic()
-    until(lambda: standby.said("leading"))
-    assert time.monotonic() - began < LEASE.duration - LEASE.retry, "it was not waited for"
-    after = cluster.get(paths.lease(SYSTEM, LEASE_NAME))
-    assert after is not None
-    assert after["spec"]["leaseTransitions"] == before["spec"]["leaseTransitions"] + 1
-    assert after["spec"]["holderIdentity"] != before["spec"]["holderIdentity"]
+    for _ in rounds():
+        before = lease(cluster)
+        assert standby.said("leading") == 0
+        began = time.monotonic()
+        leader.child.terminate()
+        until(partial(standby.said, "leading"))
+        took = time.monotonic() - began
+        assert leader.child.wait(SOON) == 0
+        after = lease(cluster)
+        assert after["leaseTransitions"] == before["leaseTransitions"] + 1
+        assert after["holderIdentity"] != before["holderIdentity"]
+        leader = standby
+        if took < 3:
+            break
+        standby = launch()
+        until(partial(ready, standby))
+    assert took < 3
     other = user.declare()
     until(lambda: redis_client.zscore("wfe:due", str(other)) is not None)
-    assert standby.terminate() == 0
+    assert leader.terminate() == 0
     assert holder(cluster) == ""
 
 
-def test_a_killed_leader_is_succeeded(launch: Launch, redis_client: redis.Redis, user: User) -> None:
+def test_a_killed_leader_is_succeeded_within_twenty_seconds(
+    launch: Launch, redis_client: redis.Redis, user: User
+) -> None:
     leader, standby = leader_and_standby(launch)
-    leader.child.kill()
-    leader.child.wait()
-    unseen = user.declare()
-    until(lambda: standby.said("leading"))
-    # Nobody published it; the resync that a new leader asks for will find it.
-    assert redis_client.zscore("wfe:due", str(unseen)) is None
-    until(lambda: redis_client.keys("wfe:celery:*resync*"))
+    for _ in rounds():
+        began = time.monotonic()
+        leader.child.kill()
+        leader.child.wait()
+        unseen = user.declare()
+        until(partial(standby.said, "leading"))
+        took = time.monotonic() - began
+        # Nobody published it; the resync that a new leader asks for will find it.
+        assert redis_client.zscore("wfe:due", str(unseen)) is None
+        until(lambda: redis_client.keys("wfe:celery:*resync*"))
+        if took < 20:
+            break
+        leader, standby = standby, launch()
+        until(partial(ready, standby))
+    assert took < 20
 
 
 def test_probes_and_metrics_answer_on_the_ports_that_were_told(launch: Launch, redis_client: redis.Redis) -> None:

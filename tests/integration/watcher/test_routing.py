@@ -7,7 +7,7 @@ import time
 
 from devcluster.cluster import Cluster as LocalCluster
 from models.names import FINALIZER
-from tests.integration.watcher.conftest import Started, User, start_watcher, until
+from tests.integration.watcher.conftest import Started, User, rounds, start_watcher, until
 
 
 def test_a_new_execution_is_published_at_once_and_our_own_writes_are_not(watching: Started, user: User) -> None:
@@ -47,6 +47,16 @@ def test_a_run_speaks_for_its_execution(watching: Started, user: User) -> None:
 
 
 def test_a_burst_on_one_execution_is_three_publishes(watching: Started, user: User) -> None:
+    for _ in rounds():
+        published, spent = _burst(watching, user)
+        assert published <= 1 + 3 + 3 * spent, "each pause in it may seem its end"
+        if published <= 1 + 3 + spent / 2:
+            break
+    assert published <= 1 + 3 + spent / 2
+
+
+def _burst(watching: Started, user: User) -> tuple[int, float]:
+    """Change a new execution 400 times; return how often it was published, and the seconds it took."""
     key = user.declare()
     until(lambda: watching.published.count(key) == 1)
     start = time.monotonic()
@@ -64,7 +74,7 @@ def test_a_burst_on_one_execution_is_three_publishes(watching: Started, user: Us
     other = user.declare()
     until(lambda: watching.published.count(other) == 1)
     until(lambda: not len(watching.watcher._dirty))
-    assert watching.published.count(key) <= 1 + 3 + 3 * spent
+    return watching.published.count(key), spent
 
 
 def test_what_was_there_before_the_watcher_is_published_cold(local: LocalCluster, user: User) -> None:
