@@ -113,7 +113,10 @@ class Api:
             _checked(answer)
 
     def wait_established(self, crds: Iterable[Document], timeout: float) -> None:
-        """Wait until every CRD is served: established, and its storage ready (until then a list is answered 429)."""
+        """Wait until every CRD is served: established, in discovery, which hears of it later, and its storage ready.
+
+        Until that is, a list is answered 429.
+        """
         for crd in crds:
             path = f"{self._path(crd)}"
 
@@ -126,11 +129,15 @@ class Api:
 
     def _served(self, crd: Document) -> bool:
         spec = crd["spec"]
+        plural = spec["names"]["plural"]
+        roots = [f"/apis/{spec['group']}/{version['name']}" for version in spec["versions"] if version["served"]]
         return all(
-            self._client.get(f"/apis/{spec['group']}/{version['name']}/{spec['names']['plural']}?limit=1").is_success
-            for version in spec["versions"]
-            if version["served"]
+            self._client.get(f"{root}/{plural}?limit=1").is_success and self._listed(root, plural) for root in roots
         )
+
+    def _listed(self, root: str, plural: str) -> bool:
+        answer = self._client.get(root)
+        return answer.is_success and any(item["name"] == plural for item in answer.json().get("resources") or ())
 
     def _path(self, document: Document) -> str:
         version = document["apiVersion"]

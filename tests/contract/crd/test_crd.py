@@ -217,9 +217,6 @@ def test_a_status_given_at_creation_is_not_taken(kubectl: Kubectl) -> None:
         ("get", "secrets", "kubernaut-workflows", False),
         ("update", "leases.coordination.k8s.io/workflowexecution-watcher", "kubernaut-system", True),
         ("update", "leases.coordination.k8s.io/another", "kubernaut-system", False),
-        ("create", "auditevents.kubernaut.ai", "kubernaut-system", True),
-        ("get", "auditevents.kubernaut.ai", "kubernaut-system", False),
-        ("hold", "auditevents.kubernaut.ai", "kubernaut-system", False),
     ],
 )
 def test_rights(kubectl: Kubectl, verb: str, resource: str, namespace: str, allowed: bool) -> None:
@@ -229,6 +226,21 @@ def test_rights(kubectl: Kubectl, verb: str, resource: str, namespace: str, allo
     command = [kubectl.executable, *question]
     answer = subprocess.run(command, env=kubectl.environment, check=False, capture_output=True, text=True)
     assert answer.stdout.strip() == ("yes" if allowed else "no"), answer.stderr
+
+
+@pytest.mark.parametrize(("verb", "allowed"), [("create", True), ("get", False), ("hold", False)])
+def test_rights_over_the_audit(kubectl: Kubectl, verb: str, allowed: bool) -> None:
+    over = {"group": "kubernaut.ai", "resource": "auditevents", "namespace": "kubernaut-system", "verb": verb}
+    spec = {"user": ACCOUNT, "resourceAttributes": over}
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+    answer = json.loads(kubectl("create", "-f", "-", "-o", "json", stdin=review))
+    assert answer["status"]["allowed"] is allowed
+
+
+def test_kubectl_lists_the_rights_over_the_audit(kubectl: Kubectl) -> None:
+    listed = kubectl("auth", "can-i", "--list", f"--as={ACCOUNT}", "--namespace=kubernaut-system")
+    rows = [line.split() for line in listed.splitlines()]
+    assert ["auditevents.kubernaut.ai", "[]", "[]", "[create]"] in rows
 
 
 def test_samples_are_accepted(kubectl: Kubectl) -> None:
