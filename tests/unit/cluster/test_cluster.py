@@ -244,7 +244,7 @@ def test_a_stream_drops_a_line_cut_off(serve: Serve) -> None:
 @pytest.mark.parametrize("then", ["reset", "hang"])
 def test_a_broken_or_silent_stream_is_transient(serve: Serve, then: str) -> None:
     _, cluster = serve(lambda request: Reply(chunks=[b"one\n"], then=then))
-    with cluster.stream(PATH, {}, read_timeout=timedelta(seconds=1.5)) as lines:
+    with cluster.stream(PATH, {}, read_timeout=timedelta(seconds=1)) as lines:
         seen = iter(lines)
         assert next(seen) == b"one"
         with pytest.raises(Transient):

@@ -24,7 +24,7 @@ from watcher.state import StreamState
 pytestmark = pytest.mark.enable_socket
 
 PATIENT = Timing()
-QUICK = Timing(read_timeout=1.5)
+QUICK = Timing(read_timeout=1.0)
 """For those tests that wait until a stream counts as broken; all others must not see it on a slow machine."""
 REST = 0.02
 """Seconds that any pause lasts here; how long it would have been is noted."""
